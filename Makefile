@@ -1,0 +1,74 @@
+# What each target does: make help.  Without make (Windows): see README.md.
+PYTHON ?= python3
+VENV ?= .venv
+TORCH ?=
+PORT ?= 8000
+JOBS ?= 2
+UV ?= uv
+
+PY := $(VENV)/bin/python
+INDEX := _build/html/index.html
+# Folders stand in the list too, so that a page taken away builds the book anew; `labs` is a target.
+PAGES := _config.yml _toc.yml tools/no_thebe.py requirements.txt $(filter-out labs, \
+	$(shell find chapters labs _static _extra -not -path '*/.*' 2>/dev/null))
+PYTEST := $(PY) -m pytest -n $(JOBS) --dist loadscope
+
+# This checkout is what every target imports, whatever else is installed.
+export PYTHONPATH := $(CURDIR)
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup book serve test test-fast lab notebooks labs bench pins clean
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@echo
+	@echo "PYTHON=python3.12  the Python that .venv is made with (3.11 to 3.13)"
+	@echo "TORCH=cpu          PyTorch's own build for processors; TORCH=cuda for NVIDIA GPUs"
+	@echo "VENV=path          use an environment of your own, as it is"
+
+setup:  ## make .venv with what requirements.txt pins (every target below does so first)
+	@$(PYTHON) tools/setup.py --venv $(VENV) $(if $(TORCH),--torch $(TORCH))
+
+book: _build/built  ## build the book into _build/html
+	@echo "Open $(CURDIR)/$(INDEX)"
+
+# A page with a warning is not read again by the next build, so a failed build is forgotten whole.
+_build/built: $(PAGES) | setup
+	@$(VENV)/bin/jupyter-book build . -W -n --keep-going || { rm -rf _build/.doctrees; exit 1; }
+	@touch $@
+
+serve: book  ## show the book on http://127.0.0.1:8000 (PORT=8001 for another port)
+	@$(PY) -c "import socket; socket.create_server(('127.0.0.1', $(PORT)))" 2>/dev/null || \
+		{ echo "Port $(PORT) is taken. Choose another: make serve PORT=8001"; exit 1; }
+	@echo "http://127.0.0.1:$(PORT)  (Ctrl-C stops it)"
+	@$(PY) -m http.server $(PORT) --bind 127.0.0.1 --directory _build/html
+
+test: book  ## run every test, notebooks included
+	$(PYTEST)
+
+test-fast: book  ## the same without the slow notebooks
+	$(PYTEST) -m "not slow"
+
+lab: setup  ## open JupyterLab in the labs folder
+	@$(PY) -m jupyterlab --notebook-dir labs
+
+notebooks: setup  ## run chapters and solutions and store their outputs
+	@$(PY) tools/notebooks.py chapters solutions
+
+labs: setup  ## make labs/ from solutions/
+	@$(PY) tools/labs.py
+
+bench: setup  ## print the performance table
+	@$(PY) tools/bench.py
+
+pins:  ## write requirements.txt from pyproject.toml (needs uv; UPGRADE=1 takes the newest)
+	@command -v $(UV) >/dev/null || \
+		{ echo "make pins needs uv (https://docs.astral.sh/uv), or UV=path/to/uv"; exit 1; }
+	$(UV) pip compile --universal --python-version 3.11 --extra course $(if $(UPGRADE),--upgrade) \
+		--annotation-style line --custom-compile-command "make pins" --quiet \
+		--output-file requirements.txt pyproject.toml
+
+clean:  ## remove the built book and caches (.venv stays)
+	rm -rf _build .ruff_cache .hypothesis *.egg-info
+	find . -path ./.venv -prune -o -name __pycache__ -print0 | xargs -0 rm -rf

@@ -1,0 +1,66 @@
+"""Storyland: a small generated language whose true probabilities are known.
+
+    >>> import storyland
+    >>> story = next(storyland.stories(seed=1))
+    >>> oracle = storyland.Oracle()
+    >>> oracle.next_word("Once upon a")
+    {'time': 1.0}
+
+The grammar is a page to read: `stories.txt`. `page.py` reads it, `grammar.py` says what it means,
+`sampler.py` writes stories, `oracle.py` is the ideal reader, `measure.py` gives the entropy.
+"""
+
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+from storyland import oracle as _oracle
+from storyland import sampler as _sampler
+from storyland.grammar import Grammar
+from storyland.measure import Entropy, Estimate, entropy, mutual_information
+from storyland.page import read
+from storyland.sampler import Story
+from storyland.words import join, split
+
+__all__ = [
+    "HIDDEN", "Entropy", "Estimate", "Grammar", "Oracle", "Story", "entropy", "grammar", "held_out",
+    "join", "mutual_information", "read", "split", "stories", "text",
+]
+
+# The facts that no story says outright: a reader can only infer them.
+HIDDEN = ("mood", "temper")
+HELD_OUT_SEED, HELD_OUT_STORIES = 3, 400
+
+
+@cache
+def grammar() -> Grammar:
+    """The grammar of Storyland, read once."""
+    return read(Path(__file__).with_name("stories.txt").read_text(encoding="utf-8"))
+
+
+class Oracle(_oracle.Oracle):
+    """The ideal reader of Storyland, or of another grammar."""
+
+    def __init__(self, of: Grammar | None = None):
+        super().__init__(of or grammar())
+
+
+def stories(seed: int) -> Iterator[Story]:
+    """Endless stories; the same seed gives the same ones on every platform and Python version."""
+    return _sampler.stories(seed, grammar())
+
+
+def text(seed: int, size: int) -> str:
+    """Whole stories, one a line, of `size` characters or a little more."""
+    lines, length = [], 0
+    source = stories(seed)
+    while length < size:
+        lines.append(next(source).text)
+        length += len(lines[-1])
+    return "".join(lines)
+
+
+def held_out() -> list[str]:
+    """The stories on which every model of the course is measured: stored, and never trained on."""
+    page = Path(__file__).with_name("heldout.txt").read_text(encoding="utf-8")
+    return page.splitlines(keepends=True)

@@ -1,0 +1,313 @@
+"""The built book, as a browser without a network would meet it.
+
+Each check takes one page; below, each is run on every page of the book, and at
+the end each is shown a bad page that it must catch.
+"""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+import yaml
+from bs4 import BeautifulSoup
+
+ROOT = Path(__file__).resolve().parent.parent
+SOURCES = ("_config.yml", "_toc.yml", "_static", "_extra", "chapters", "labs", "tools/no_thebe.py")
+
+
+class Page:
+    """One HTML file of the book, parsed."""
+
+    def __init__(self, path, root):
+        self.path, self.root = path.resolve(), root.resolve()
+        self.name = self.path.relative_to(self.root).as_posix()
+        self.soup = BeautifulSoup(self.path.read_text(encoding="utf-8"), "html.parser")
+        self.article = self.soup.select_one("article.bd-article") or self.soup
+        self.ids = {tag["id"] for tag in self.soup.select("[id]")}
+
+    def target(self, address):
+        """The file and fragment that `address` on this page means; None for another site's."""
+        parts = urlsplit(address)
+        if parts.scheme or parts.netloc:
+            return None
+        path = (self.path.parent / unquote(parts.path)).resolve() if parts.path else self.path
+        return (path / "index.html" if path.is_dir() else path), unquote(parts.fragment)
+
+
+# Checks ------------------------------------------------------------------------
+
+
+def link_problems(page, pages):
+    """Every link within the book leads to a file, and to a place in it."""
+    found = []
+    for link in page.soup.select("a[href]"):
+        target = page.target(link["href"])
+        if target is None:
+            continue
+        path, fragment = target
+        if not path.is_file():
+            found.append(f"{page.name}: {link['href']} leads nowhere")
+        elif fragment and path.suffix == ".html":
+            other = pages.get(path) or Page(path, page.root)
+            if fragment not in other.ids:
+                found.append(f"{page.name}: {link['href']}: no such place on that page")
+    return found
+
+
+def loaded(page):
+    """Every address that a browser fetches to show the page."""
+    for tag in page.soup.select("[src], [srcset], [data], link[href]"):
+        if tag.name == "link" and tag.get("rel", [""])[0] in ("canonical", "next", "prev"):
+            continue
+        yield from filter(None, (tag.get(key) for key in ("src", "data", "href")))
+        yield from (part.split()[0] for part in tag.get("srcset", "").split(",") if part.strip())
+    styles = [tag.string or "" for tag in page.soup.select("style")]
+    styles += [tag["style"] for tag in page.soup.select("[style]")]
+    for style in styles:
+        yield from re.findall(r"url\(['\"]?([^'\")]+)", style)
+
+
+def loading_problems(page):
+    """Nothing comes from another site, and all that is loaded is there."""
+    found = []
+    for address in loaded(page):
+        if address.startswith("data:"):
+            continue
+        target = page.target(address)
+        if target is None:
+            found.append(f"{page.name} loads {address}")
+        elif not target[0].is_file():
+            found.append(f"{page.name} loads {address}, which is missing")
+    for script in page.soup.select("script:not([src])"):
+        for address in re.findall(r"['\"](?:https?:)?//[^'\"]+", script.string or ""):
+            found.append(f"{page.name}: a script names {address[1:]}")
+    return found
+
+
+def style_problems(path):
+    """A style sheet loads nothing from another site."""
+    text = path.read_text(encoding="utf-8")
+    addresses = re.findall(r"(?:url\(|@import)\s*['\"]?\s*((?:https?:)?//[^'\")\s]+)", text)
+    return [f"{path.name} loads {address}" for address in addresses]
+
+
+def mathjax_problems(page):
+    """A page with mathematics loads our own MathJax."""
+    sources = [script["src"] for script in page.soup.select("script[src]")]
+    ours = page.root / "mathjax" / "tex-mml-chtml.js"
+    if page.soup.select(".math") and ours not in [
+        page.target(source)[0] for source in sources if page.target(source)
+    ]:
+        return [f"{page.name} has mathematics and no MathJax of ours"]
+    return []
+
+
+def alt_problems(page):
+    """Every picture of the text says what it shows."""
+    return [
+        f"{page.name}: {image.get('src', '')[:80]} has no alt text"
+        for image in page.article.select("img")
+        if not image.get("alt", "").strip() or image["alt"].startswith("../")
+    ]
+
+
+def heading_problems(page):
+    count = len(page.article.select("h1"))
+    return [] if count == 1 else [f"{page.name} has {count} headings of the first rank"]
+
+
+def raw_problems(page):
+    """No fence, role or formula shows as it was typed."""
+    article = BeautifulSoup(str(page.article), "html.parser")
+    for tag in article.select("pre, code, script, style, .math, .cell_output"):
+        tag.decompose()
+    text = article.get_text(" ")
+    return [f"{page.name} shows {mark!r}" for mark in (":::", "```", "$", "{ref}") if mark in text]
+
+
+def ran_problems(page):
+    """A notebook's page ends by saying when, with what and on which hardware it ran."""
+    lines = [tag.get_text() for tag in page.article.select("p > small")]
+    pattern = r"Last run on \d+ \w+ \d{4} in \d+ s, with Python .+ PyTorch .+ NumPy .+ cores? of .+"
+    if not lines or not re.fullmatch(pattern, lines[-1]):
+        return [f"{page.name} does not say when it ran"]
+    return []
+
+
+def launch_problems(page):
+    """A notebook's page can be opened on Colab and on Binder."""
+    links = [link["href"] for link in page.soup.select("a[href]")]
+    return [
+        f"{page.name} has no button for {host}"
+        for host in ("colab.research.google.com", "mybinder.org")
+        if not any(urlsplit(link).hostname == host for link in links)
+    ]
+
+
+# On the book -------------------------------------------------------------------
+
+
+def newest(paths):
+    files = [f for path in paths for f in ([path] if path.is_file() else path.rglob("*"))]
+    return max(f.stat().st_mtime for f in files)
+
+
+def listed(node):
+    """The pages that _toc.yml names, without their suffix."""
+    if isinstance(node, dict):
+        yield from (node[key] for key in ("root", "file") if key in node)
+        node = list(node.values())
+    if isinstance(node, list):
+        for child in node:
+            yield from listed(child)
+
+
+@pytest.fixture(scope="module")
+def html(tmp_path_factory):
+    """The folder of the built book: `make book`'s if it is newer than its sources, else our own."""
+    sources = [ROOT / source for source in SOURCES]
+    stamp = ROOT / "_build" / "built"  # `make book` sets it when a build succeeded
+    if stamp.is_file() and stamp.stat().st_mtime > newest(sources):
+        return ROOT / "_build" / "html"
+    out = tmp_path_factory.mktemp("book")
+    start = "from jupyter_book.cli.main import main; main()"
+    options = ["--path-output", str(out), "-W", "-n", "--keep-going", "-q"]
+    done = subprocess.run(
+        [sys.executable, "-c", start, "build", str(ROOT), *options],
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+    )
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+    return out / "_build" / "html"
+
+
+@pytest.fixture(scope="module")
+def pages(html):
+    toc = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
+    found = [Page(html / f"{name}.html", html) for name in listed(toc)]
+    return {page.path: page for page in found}
+
+
+@pytest.fixture(scope="module")
+def notebook_pages(html, pages):
+    def is_notebook(page):
+        return (ROOT / page.path.relative_to(html.resolve())).with_suffix(".ipynb").is_file()
+
+    return [page for page in pages.values() if is_notebook(page)]
+
+
+def nothing(problems):
+    assert not problems, "\n".join(problems)
+
+
+def test_every_link_and_anchor_within_the_book_resolves(pages):
+    nothing([problem for page in pages.values() for problem in link_problems(page, pages)])
+
+
+@pytest.mark.parametrize(
+    "check",
+    [loading_problems, mathjax_problems, alt_problems, heading_problems, raw_problems],
+)
+def test_every_page_passes(check, pages):
+    nothing([problem for page in pages.values() for problem in check(page)])
+
+
+def test_every_chapter_says_when_it_ran(notebook_pages):
+    chapters = [page for page in notebook_pages if page.name.startswith("chapters/")]
+    assert chapters
+    nothing([problem for page in chapters for problem in ran_problems(page)])
+
+
+def test_every_notebook_has_its_launch_buttons(notebook_pages):
+    nothing([problem for page in notebook_pages for problem in launch_problems(page)])
+
+
+def test_no_style_sheet_loads_from_elsewhere(html):
+    sheets = list(html.rglob("*.css"))
+    assert sheets
+    nothing([problem for sheet in sheets for problem in style_problems(sheet)])
+
+
+def test_mathjax_is_whole(html):
+    folder = html / "mathjax"
+    assert len(list((folder / "output/chtml/fonts/woff-v2").glob("*.woff"))) == 23
+    assert (folder / "input/tex/extensions/boldsymbol.js").is_file()
+    assert "Apache License" in (folder / "LICENSE").read_text(encoding="utf-8")
+
+
+def test_the_front_door_leads_to_the_first_page(html):
+    assert "url=chapters/index.html" in (html / "index.html").read_text(encoding="utf-8")
+
+
+# Each check on a bad page --------------------------------------------------------
+
+RAN = (
+    "Last run on 2 May 2026 in 9 s, with Python 3, PyTorch 2 and NumPy 2, on 2 cores of X, no GPU."
+)
+COLAB = '<a href="https://colab.research.google.com/x"></a>'
+BINDER = '<a href="https://mybinder.org/x"></a>'
+
+
+@pytest.fixture
+def page(tmp_path):
+    (tmp_path / "mathjax").mkdir()
+    (tmp_path / "mathjax" / "tex-mml-chtml.js").touch()
+    (tmp_path / "b.html").write_text('<h2 id="there">b</h2>', encoding="utf-8")
+
+    def make(body):
+        (tmp_path / "a.html").write_text(body, encoding="utf-8")
+        return Page(tmp_path / "a.html", tmp_path)
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("check", "bad", "good"),
+    [
+        (link_problems, '<a href="c.html">', '<a href="b.html">'),
+        (link_problems, '<a href="b.html#here">', '<a href="b.html#there">'),
+        (link_problems, '<a href="#x">', '<a href="#x" id="x"><a href="https://python.org">'),
+        (loading_problems, '<script src="https://unpkg.com/x.js">', '<script src="b.html">'),
+        (loading_problems, '<script src="//unpkg.com/x.js">', '<script src="b.html?v=1">'),
+        (loading_problems, '<link rel="stylesheet" href="http://x.org/y">', "<p>"),
+        (loading_problems, '<img src="missing.png">', '<img src="data:image/png;base64,">'),
+        (loading_problems, '<img srcset="b.html 1x, https://x.org/y 2x">', "<img srcset='b.html'>"),
+        (loading_problems, "<style>a{b:url(https://x.org/y)}</style>", "<style>a{b:c}</style>"),
+        (loading_problems, "<script>load('https://x.org')</script>", "<script>f('x')</script>"),
+        (
+            loading_problems,
+            '<iframe src="https://x.org"></iframe>',
+            '<a href="https://x.org">x</a>',
+        ),
+        (
+            mathjax_problems,
+            '<span class="math">x</span><script src="https://x.org/tex-mml-chtml.js">',
+            '<span class="math">x</span><script src="mathjax/tex-mml-chtml.js?v=1">',
+        ),
+        (alt_problems, '<img src="x.png">', '<img src="x.png" alt="A ladder">'),
+        (alt_problems, '<img src="x.png" alt="../_images/x.png">', '<img alt="A ladder">'),
+        (heading_problems, "<h1>a</h1><h1>b</h1>", "<h1>a</h1><h2>b</h2>"),
+        (heading_problems, "<h2>a</h2>", "<h1>a</h1>"),
+        (raw_problems, "<p>::: {note}</p>", "<code>:::</code>"),
+        (raw_problems, "<p>$x$</p>", '<span class="math">$x$</span>'),
+        (ran_problems, "<p>x</p>", f"<p><small>{RAN}</small></p>"),
+        (ran_problems, "<p><small>Last run.</small></p>", f"<p><small>{RAN}</small></p>"),
+        (launch_problems, COLAB, COLAB + BINDER),
+    ],
+)
+def test_a_check_catches_a_bad_page_and_passes_a_good_one(page, check, bad, good):
+    arguments = [{}] if check is link_problems else []
+    assert check(page(bad), *arguments) != []
+    assert check(page(good), *arguments) == []
+
+
+def test_a_style_sheet_from_elsewhere_is_caught(tmp_path):
+    sheet = tmp_path / "x.css"
+    sheet.write_text("@import url('https://fonts.googleapis.com/x');", encoding="utf-8")
+    assert style_problems(sheet) != []
+    sheet.write_text("a { background: url(data:image/svg+xml;x); }", encoding="utf-8")
+    assert style_problems(sheet) == []
