@@ -213,6 +213,10 @@ class Draw:
         return words[0] if words else None
 
     @property
+    def article(self) -> str:
+        return self.shown[1] if self.shown else ""
+
+    @property
     def role(self) -> str:
         named = self.shown and (not self.shown[0] or self.shown[0] in self.source.named_columns)
         return self.source.role if named else ""

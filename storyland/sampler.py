@@ -44,7 +44,8 @@ def sample(grammar: Grammar, rng: random.Random) -> Story:
         body, env = part.take(outcome, env)
         if part.role:
             words.extend(body)
-            roles.extend([part.role] * len(body))
+            article = [""] if part.article else []
+            roles.extend(article + [part.role] * (len(body) - len(article)))
         else:
             pending.extend(reversed(body))
     return Story([*words, END], [*roles, ""], grammar.known(env))

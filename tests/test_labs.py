@@ -17,6 +17,8 @@ from pygments import highlight
 from pygments.formatters import HtmlFormatter
 from pygments.lexers import PythonLexer
 
+from tools import labs
+
 ROOT = Path(__file__).resolve().parent.parent
 SOLUTIONS = {path.stem: path for path in sorted((ROOT / "solutions").glob("*/*.ipynb"))}
 STUB = ["# YOUR CODE HERE", "raise NotImplementedError()"]  # nbgrader's own
@@ -164,8 +166,7 @@ def files(folder):
 
 
 def test_labs_are_what_the_solutions_generate(tmp_path):
-    generate = runpy.run_path(str(ROOT / "tools" / "labs.py"))["generate"]
-    assert len(list(generate(tmp_path / "labs"))) == len(SOLUTIONS) > 0
+    assert len(list(labs.generate(tmp_path / "labs"))) == len(SOLUTIONS) > 0
     made, stored = files(tmp_path / "labs"), files(ROOT / "labs")
     different = [name for name in made.keys() | stored.keys() if made.get(name) != stored.get(name)]
     assert not different, f"out of step with solutions/, run `make labs`: {sorted(different)}"
@@ -288,6 +289,14 @@ def test_a_question_states_minutes_difficulty_and_points(source):
         if found := re.search(line, cell.source):
             stated[question(grade_id(cell))] = int(found[3])
     assert stated == {name: points for name, points in worth.items() if points}
+
+
+def test_hints_stand_between_blank_lines(source):
+    """Else JupyterLab's Markdown takes two tags for one, and the hint is open from the start."""
+    for cell in graded(source, "read"):
+        lines = ["", *cell.source.splitlines(), ""]
+        tags = [i for i, line in enumerate(lines) if "<details>" in line or "</details>" in line]
+        assert all(lines[i - 1] == lines[i + 1] == "" for i in tags), grade_id(cell)
 
 
 def test_test_cells_stand_alone(source):

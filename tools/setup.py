@@ -26,8 +26,9 @@ CUDA = "cu130"  # the CUDA version that torch's default build for Linux is made 
 INDEX = "https://download.pytorch.org/whl/"
 # What the pages, the labs and the tests import; an environment of one's own must hold them.
 NEEDED = (
-    "bs4 hypothesis importlinter ipykernel jupyter_book jupyterlab matplotlib nbclient nbgrader "
-    "nbval numpy platformdirs pytest rich ruff tokenizers torch tqdm transformers xdist"
+    "bs4 filelock hypothesis importlinter ipykernel jupyter_book jupyterlab matplotlib nbclient "
+    "nbgrader nbval numpy platformdirs pytest requests rich ruff tokenizers torch tqdm "
+    "transformers xdist"
 ).split()
 
 

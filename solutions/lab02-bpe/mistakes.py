@@ -418,7 +418,7 @@ def decode_documents(ids, merges):
         name="counts-everything-again",
         what="The plain trainer under another name.",
         question="q6",
-        says="250 is the limit",
+        says="200 is the limit",
         code="""
 def train_fast(data, num_merges):
     return train(data, num_merges)
