@@ -2,6 +2,7 @@
 
 import argparse
 import itertools
+import math
 import os
 import re
 import sys
@@ -107,6 +108,7 @@ def print_entropy(seed: int, count: int) -> int:
     print(f"  {measured.per_word} nats a word (punctuation marks are words)")
     print(f"  {measured.per_char} nats a character")
     print(f"  {measured.bits_per_char} bits a character")
+    print(f"  as varied as {math.exp(measured.per_story.value):.0e} stories, all equally likely")
     for fact in storyland.HIDDEN:
         told = storyland.mutual_information(
             oracle, tqdm(stories, unit=" stories", desc=fact), fact)
