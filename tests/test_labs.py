@@ -6,6 +6,7 @@ import copy
 import html
 import re
 import runpy
+import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -170,6 +171,17 @@ def test_labs_are_what_the_solutions_generate(tmp_path):
     made, stored = files(tmp_path / "labs"), files(ROOT / "labs")
     different = [name for name in made.keys() | stored.keys() if made.get(name) != stored.get(name)]
     assert not different, f"out of step with solutions/, run `make labs`: {sorted(different)}"
+
+
+def test_what_somebody_wrote_into_a_lab_is_never_replaced(tmp_path):
+    out = tmp_path / "labs"
+    shutil.copytree(ROOT / "labs", out)
+    work = next(out.glob("*/*.ipynb"))
+    work.write_text(work.read_text("utf-8").replace("YOUR CODE HERE", "mine"), encoding="utf-8")
+    before = files(out)
+    with pytest.raises(labs.EditedError, match=f"{work.name} is not as it was made"):
+        list(labs.generate(out))
+    assert files(out) == before
 
 
 def secrets(notebook):

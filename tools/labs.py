@@ -4,10 +4,13 @@
     python tools/labs.py --out DIR   make them in another folder
 
 Solutions, hidden tests and outputs are left out by nbgrader's own generate_assignment. A second
-run writes the same bytes.
+run writes the same bytes. Somebody may have worked in labs/: what is not as it was made (the
+digests stand in labs/made.json) is never replaced or removed.
 """
 
 import argparse
+import hashlib
+import json
 import logging
 import shutil
 import sys
@@ -24,24 +27,57 @@ from traitlets.config.loader import PyFileConfigLoader
 ROOT = Path(__file__).resolve().parent.parent
 
 
+RECORD = "made.json"  # {file: SHA-256 as made}
+
+
+class EditedError(Exception):
+    """A file in labs/ is somebody's work; the message says which and what to do."""
+
+
 def generate(out: Path = ROOT / "labs", root: Path = ROOT) -> Iterator[str]:
     """Write every lab of `root`/solutions into `out`, and yield a line about each.
 
-    Folders in `out` without a source are removed. No gradebook is touched.
+    Labs without a source are removed. No gradebook is touched. Raises EditedError, with nothing
+    changed, if a file in `out` is not as it was made.
     """
     sources = sorted(path.parent for path in (root / "solutions").glob("*/*.ipynb"))
     out.mkdir(parents=True, exist_ok=True)
-    for old in out.iterdir():
-        if old.is_dir() and not (root / "solutions" / old.name).is_dir():
-            shutil.rmtree(old)
-    for source in sources:
-        with tempfile.TemporaryDirectory() as temp:
+    with tempfile.TemporaryDirectory() as temp:
+        lines = []
+        for source in sources:
             _convert(source.name, root, Path(temp))
             made = Path(temp) / "release" / source.name
             points = sum(_tidy(path) for path in sorted(made.glob("*.ipynb")))
-            shutil.rmtree(out / source.name, ignore_errors=True)
-            shutil.copytree(made, out / source.name)
-        yield f"{out.name}/{source.name}: {points} points"
+            lines.append(f"{out.name}/{source.name}: {points} points")
+        made = _digests(Path(temp) / "release")
+        _refuse_if_edited(out, made)
+        for folder in out.iterdir():
+            if folder.is_dir():
+                shutil.rmtree(folder)
+        shutil.copytree(Path(temp) / "release", out, dirs_exist_ok=True)
+    record = json.dumps(made, indent=1) + "\n"
+    (out / RECORD).write_text(record, encoding="utf-8", newline="\n")
+    yield from lines
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    """The SHA-256 of each file in the labs of a folder; editors' own copies do not count."""
+    files = (path for path in sorted(folder.glob("*/**/*")) if path.is_file())
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in files
+        if ".ipynb_checkpoints" not in path.parts and "__pycache__" not in path.parts
+    }
+
+
+def _refuse_if_edited(out: Path, made: dict[str, str]) -> None:
+    record = json.loads((out / RECORD).read_text("utf-8")) if (out / RECORD).exists() else {}
+    for name, digest in _digests(out).items():
+        if digest not in (record.get(name), made.get(name)):
+            raise EditedError(
+                f"{out.name}/{name} is not as it was made: somebody has worked in it. "
+                "Move it to another folder and run this again."
+            )
 
 
 def _convert(lab: str, root: Path, temp: Path) -> None:
@@ -73,7 +109,7 @@ def main() -> int:
     try:
         for line in generate(parser.parse_args().out):
             print(line, flush=True)
-    except NbGraderException as error:
+    except (NbGraderException, EditedError) as error:
         print(f"The labs were not made: {error}", file=sys.stderr)
         return 1
     return 0
