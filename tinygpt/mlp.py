@@ -130,9 +130,7 @@ def log_probs(model: MLP, ids: Sequence[int] | Tensor, pad_id: int) -> Tensor:
     return torch.cat(chunks)
 
 
-def bits_per_char(
-    model: MLP, ids: Sequence[int] | Tensor, num_chars: int, pad_id: int
-) -> float:
+def bits_per_char(model: MLP, ids: Sequence[int] | Tensor, num_chars: int, pad_id: int) -> float:
     """Bits a character on a text of `num_chars` characters, given as `ids`."""
     if num_chars < 1:
         raise MLPError(f"num_chars is {num_chars}: give the length of the text in characters.")
