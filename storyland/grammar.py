@@ -21,6 +21,8 @@ NUMBERS = (
     "fifteen sixteen seventeen eighteen nineteen twenty"
 ).split()
 
+TALK = "talk"  # the role of lists whose items only fill a pause: no facts, no roles of words
+
 Env = tuple  # one place a fact: an Item, an int, a str, or None where nothing is known yet
 
 
@@ -219,7 +221,7 @@ class Draw:
     @property
     def role(self) -> str:
         named = self.shown and (not self.shown[0] or self.shown[0] in self.source.named_columns)
-        return self.source.role if named else ""
+        return self.source.role if named and self.source.role != TALK else ""
 
 
 @dataclass(eq=False)
@@ -286,7 +288,7 @@ class Grammar:
 
     def known(self, env: Env) -> dict[str, str]:
         """The facts of an env by name, as words; what only fills a pause is left out."""
-        talk = {fact for source in self.lists.values() if source.role == "talk"
+        talk = {fact for source in self.lists.values() if source.role == TALK
                 for fact in source.facts}
         return {
             name: in_words(value)

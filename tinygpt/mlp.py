@@ -57,6 +57,8 @@ class MLP(nn.Module):
         self.up = nn.Linear(n * d, hidden)
         self.down = nn.Linear(hidden, d)
         self.output = nn.Linear(d, config.vocab_size)  # W_o and b_o
+        # Small, so that what training adds to a row soon outweighs what chance put there.
+        nn.init.normal_(self.embedding.weight, std=0.1)
         nn.init.normal_(self.up.weight, std=(n * d) ** -0.5)
         nn.init.normal_(self.down.weight, std=hidden**-0.5)
         nn.init.zeros_(self.output.weight)
