@@ -18,7 +18,7 @@ export PYTHONPATH := $(CURDIR)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup book serve test test-fast lab notebooks labs bench pins clean
+.PHONY: help setup system book serve test test-fast lab notebooks labs bench pins clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -44,11 +44,14 @@ serve: book  ## show the book on http://127.0.0.1:8000 (PORT=8001 for another po
 	@echo "http://127.0.0.1:$(PORT)  (Ctrl-C stops it)"
 	@$(PY) -m http.server $(PORT) --bind 127.0.0.1 --directory _build/html
 
-test: book  ## run every test, notebooks included
+test: book system  ## run every test, notebooks included
 	$(PYTEST)
 
-test-fast: book  ## the same without the slow notebooks
+test-fast: book system  ## the same without the slow notebooks
 	$(PYTEST) -m "not slow"
+
+system:  ## install what the grader's tests take from Debian or Ubuntu (bubblewrap, PostgreSQL)
+	@$(PYTHON) tools/system.py
 
 lab: setup  ## open JupyterLab in the labs folder
 	@$(PY) -m jupyterlab --notebook-dir labs
@@ -65,7 +68,7 @@ bench: setup  ## print the performance table
 pins:  ## write requirements.txt from pyproject.toml (needs uv; UPGRADE=1 takes the newest)
 	@command -v $(UV) >/dev/null || \
 		{ echo "make pins needs uv (https://docs.astral.sh/uv), or UV=path/to/uv"; exit 1; }
-	$(UV) pip compile --universal --python-version 3.11 --extra course $(if $(UPGRADE),--upgrade) \
+	$(UV) pip compile --universal --python-version 3.11 --all-extras $(if $(UPGRADE),--upgrade) \
 		--annotation-style line --custom-compile-command "make pins" --quiet \
 		--output-file requirements.txt pyproject.toml
 

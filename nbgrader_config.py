@@ -13,3 +13,7 @@ c.CourseDirectory.ignore = [
     "*.pyc",
     ".DS_Store",
 ]
+
+# Seconds a cell may take in nbgrader's own tools, where 30 is the default: too short for the last
+# cells of lab 01 with a plain solution on a busy machine.
+c.Execute.timeout = 300

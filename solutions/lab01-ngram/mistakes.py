@@ -29,9 +29,18 @@ MISTAKES = [
         name="negative-slice",
         what="Takes every context length at every position, also before the text begins.",
         question="q1",
-        says="negative start",
+        says="negative slice",
         old="range(min(order - 1, i) + 1)",
         new="range(order)",
+    ),
+    dict(
+        name="starts-at-one",
+        what="Takes contexts of one word and more, never the empty one.",
+        question="q1",
+        also=["q7"],
+        says="start at 0",
+        old="range(min(order - 1, i) + 1)",
+        new="range(1, min(order - 1, i) + 1)",
     ),
     dict(
         name="no-empty-context",
@@ -89,6 +98,15 @@ MISTAKES = [
         new='counts[" ".join(context)]',
     ),
     dict(
+        name="list-as-key",
+        what="Looks the context up as a list, not as a string.",
+        question="q2",
+        also=["q3"],
+        says="unhashable",
+        old='counts.get(" ".join(context), {})',
+        new="counts.get(context, {})",
+    ),
+    dict(
         name="no-weight",
         what="Multiplies by the held-back mass without dividing by what the unseen words have.",
         question="q3",
@@ -122,10 +140,10 @@ MISTAKES = [
         new="[]",
     ),
     dict(
-        name="drops-the-nearest-word",
+        name="drops-the-newest-word",
         what="Shortens the context at its end.",
         question="q3",
-        says="OLDEST",
+        says="Do you drop the OLDEST",  # the words of a public test
         old="context[1:]",
         new="context[:-1]",
     ),
@@ -202,7 +220,7 @@ def log_prob(counts, words, history, order, discount):
         name="whole-list-at-order-one",
         what="past[-0:] is the whole list: order 1 sees everything.",
         question="q4",
-        says="past[-0:]",
+        says="Mind that past[-0:]",  # the words of a public test
         old="past[-(order - 1) :] if order > 1 else []",
         new="past[-(order - 1) :]",
     ),
@@ -237,7 +255,7 @@ def log_prob(counts, words, history, order, discount):
         name="history-ignored",
         what="Begins every text without a context.",
         question="q4",
-        says="must see the history",
+        says="from the history",  # the words of a public test
         old="past = list(history)",
         new="past = []",
     ),

@@ -298,6 +298,7 @@ def test_an_empty_folder_is_reported(tmp_path, desk):
     source = tmp_path / "in"
     (source / "ada").mkdir(parents=True)
     assert [line.student for line in run(source, desk).of("empty")] == ["ada"]
+    assert (desk / "submitted/ada" / LAB).is_dir(), "the grader calls whoever has one missing"
     path = pack(tmp_path / "a.zip", ("Alan Turing_3_assignsubmission_file_/", b""))
     assert [line.student for line in run(path, desk, "moodle").of("empty")] == ["Alan-Turing"]
 
@@ -440,7 +441,7 @@ ADA = (f"ada/{LAB}.ipynb", notebook("ada"))
         (f"../outside/{LAB}.ipynb", "'..'"),
         (f"eve/../../outside/{LAB}.ipynb", "'..'"),
         (f"..\\outside\\{LAB}.ipynb", "'..'"),
-        (f"/tmp/{LAB}.ipynb", "absolute"),
+        (f"/etc/{LAB}.ipynb", "absolute"),
         (f"\\\\server\\share\\{LAB}.ipynb", "absolute"),
         (f"C:\\eve\\{LAB}.ipynb", "Windows drive"),
         (f"c:{LAB}.ipynb", "Windows drive"),
@@ -659,6 +660,12 @@ def test_a_file_exchanged_while_it_is_read_is_refused(folder, outside, kind):
         path.write_bytes(b"another")
     with pytest.raises(BadName, match="exchanged|damaged"):
         entry.read()
+
+
+def test_a_large_file_in_a_folder_is_not_read_whole(folder, desk, monkeypatch):
+    monkeypatch.setattr(sources, "NOTEBOOK", 1000)
+    (folder / "eve" / f"{LAB}.ipynb").write_bytes(bytes(1001))
+    only_ada(run(folder, desk), desk, "is larger than")
 
 
 def test_a_folder_too_deep_is_refused(folder, desk):

@@ -148,6 +148,10 @@ def test_points_given_by_hand_are_added(desk):
     assert table(desk, manual=manual)["ada"] == ("15.75", "graded")
 
 
+def test_a_test_overruled_by_hand_counts_as_the_person_said(desk):
+    assert table(desk, manual={("ada", LAB, "q1-a"): 60.0})["ada"] == ("60", "graded")
+
+
 def test_a_person_can_grade_what_the_grader_could_not_read(desk):
     write(desk, result("alan", status="unreadable"))
     assert table(desk, manual={("alan", LAB, "q1"): 40.0})["alan"] == ("40", "unreadable")

@@ -19,7 +19,7 @@ from classroom import (
 
 from gradedesk import feedback, gradebook
 from gradedesk.gradebook import Hand
-from gradedesk.pages import DeskError
+from gradedesk.names import DeskError
 from gradedesk.plain import plain
 
 LAB = small_lab()

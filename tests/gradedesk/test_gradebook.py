@@ -4,12 +4,13 @@ import glob
 import json
 import os
 import shutil
+import signal
 import sqlite3
 import subprocess
-import sys
 import tempfile
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,7 +26,7 @@ from sqlalchemy import MetaData, create_engine, make_url
 
 from gradedesk import gradebook
 from gradedesk.gradebook import GradebookError
-from gradedesk.pages import DeskError
+from gradedesk.names import DeskError
 
 LAB = small_lab()
 NAME = LAB.name
@@ -66,7 +67,7 @@ def postgres():
         yield url
     finally:
         if server is not None:
-            server.terminate()
+            server.send_signal(signal.SIGINT)  # do not wait for whoever is still connected
             server.wait(30)
         shutil.rmtree(place)
 
@@ -247,19 +248,39 @@ def test_a_lab_may_change_but_not_under_a_persons_grade(db_url):
     assert dump(db_url) == before
 
 
-def test_a_failure_changes_nothing(db_url, tmp_path, monkeypatch):
+def test_a_failure_changes_nothing(db_url, monkeypatch):
     gradebook.update(db_url, LAB, small_class())
     give(db_url, "ada", "q3", 4)
     before = dump(db_url)
 
+    add = gradebook._add_submissions
+
+    def fail_at_the_end(*arguments):
+        add(*arguments)
+        raise RuntimeError("pulled out")
+
+    monkeypatch.setattr(gradebook, "_add_submissions", fail_at_the_end)
+    for change in gradebook.update, gradebook.rebuild:
+        with pytest.raises(RuntimeError, match="pulled out"):
+            change(db_url, LAB, [result("ada")])
+    assert dump(db_url) == before
+
+
+def test_a_full_disk_is_one_line_and_changes_no_number(tmp_path, monkeypatch):
+    url = gradebook.url(tmp_path)
+    gradebook.update(url, LAB, small_class(), desk=tmp_path)
+    before = dump(url)
+
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(gradebook, "write_notebook", full)
-    for change in gradebook.update, gradebook.rebuild:
-        with pytest.raises(OSError):
-            change(db_url, LAB, [result("ada")], desk=tmp_path)
-    assert dump(db_url) == before
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(DeskError, match="No space left on device"):
+        gradebook.update(url, LAB, [result("ada", text="Another.")], desk=tmp_path)
+    assert dump(url) == before
+    assert [path.name for path in (tmp_path / "autograded" / "ada" / NAME).iterdir()] == [
+        f"{NAME}.ipynb"
+    ]
 
 
 def test_a_result_of_no_lab_is_refused(tmp_path):
@@ -331,19 +352,14 @@ def test_no_gradebook_yet_is_no_grade_and_no_file(tmp_path):
 
 
 def test_two_first_updates_at_once(db_url):
-    code = (
-        "import sys; from classroom import *; from gradedesk import gradebook\n"
-        "gradebook.update(sys.argv[1], small_lab(), [result(sys.argv[2], passed=ALL)])"
-    )
-    here = Path(__file__).parent
-    both = [
-        subprocess.Popen(
-            [sys.executable, "-c", code, db_url, name],
-            env={**os.environ, "PYTHONPATH": f"{here}{os.pathsep}{here.parents[1]}"},
-        )
-        for name in ("ada", "bob")
-    ]
-    assert [process.wait(60) for process in both] == [0, 0]
+    together = threading.Barrier(2)
+
+    def first(name):
+        together.wait(10)
+        gradebook.update(db_url, LAB, [result(name, passed=ALL)])
+
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(first, ["ada", "bob"]))
     assert set(numbers(db_url)) == {"ada", "bob"}
 
 

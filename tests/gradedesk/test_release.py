@@ -77,10 +77,12 @@ def test_no_line_of_a_solution_or_hidden_test_is_in_the_archive(archives, lab):
     assert len(hidden) > 50
     for name, data in read(archives[lab]).items():
         text = data.decode("utf-8")
-        lines = "\n".join(code(text)).splitlines() if name.endswith(".ipynb") else []
-        shown = {line.strip() for line in [*text.splitlines(), *lines]}
-        assert not hidden & shown, name
+        lines = "\n".join(code(text)) if name.endswith(".ipynb") else text
+        seen = hidden & {line.strip() for line in lines.splitlines()}
         assert not re.search("BEGIN SOLUTION|BEGIN HIDDEN|MISTAKES", text), name
+        # The course's own modules may have one plain line in common with it, like `return words`.
+        own = name.startswith(("storyland/", "tinygpt/"))
+        assert len(seen) <= (1 if own else 0), (name, seen)
     assert f"{lab}.ipynb" in read(archives[lab])
 
 

@@ -1,0 +1,1 @@
+"""The instructor's desk: release labs, collect submissions, grade them, give feedback."""

@@ -1,0 +1,5 @@
+"""`python -m gradedesk` is the command `gradedesk`."""
+
+from gradedesk.cli import main
+
+main()

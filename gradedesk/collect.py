@@ -1,0 +1,436 @@
+"""Collect what students handed in: from a learning platform's archive, or a folder, to the desk.
+
+Unsafe entries are refused one by one with the reason (sources.py). Nothing is written but notebooks
+and what we know of them, under submitted/<student>/<lab>/, and no entry names a path of ours: only
+an id does that was checked (names.py).
+"""
+
+import hashlib
+import json
+import re
+from collections import defaultdict
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Literal
+
+from gradedesk.names import (
+    BadName,
+    DeskError,
+    check_id,
+    id_from,
+    read_roster,
+    shown,
+    skeleton,
+    write_whole,
+)
+from gradedesk.sources import MB, TOTAL, Entry, open_source
+
+SAME_TIME = timedelta(minutes=10)  # times of files copied or packed in one go
+Format = Literal["canvas", "moodle", "plain"]
+# lovelaceada_LATE_12345_67890_lab01-ngram-1.ipynb: user, then file
+CANVAS = re.compile(r"(?P<name>.+?)_(?:(?P<late>LATE)_)?(?P<user>\d+)_(?P<file>\d+)_(?P<rest>.+)")
+# Ada Lovelace_12345_assignsubmission_file_/lab01-ngram.ipynb; names have no underscore
+MOODLE = re.compile(
+    r"(?P<name>[^_]+)_(?P<user>\d+)_assignsubmission_(?P<plugin>[a-z]+)(?:_(?P<rest>.*))?"
+)
+
+
+@dataclass(frozen=True)
+class Line:
+    """What became of one entry, or of one student (`entry` is then the student)."""
+
+    what: Literal["collected", "older", "unchanged", "ignored", "empty", "refused"]
+    entry: str
+    text: str
+    student: str = ""
+    late: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.what}: {shown(self.entry)} {self.text}"
+
+
+@dataclass
+class CollectReport:
+    """What became of every entry of an archive or a folder."""
+
+    lab: str
+    found: list[Line] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def of(self, what: str) -> list[Line]:
+        """The lines about entries that were collected, older, unchanged, ignored, ..."""
+        return [line for line in self.found if line.what == what]
+
+    @property
+    def students(self) -> list[str]:
+        """The students whose newest notebook came from this source."""
+        return sorted(line.student for line in self.of("collected"))
+
+    @property
+    def refused(self) -> list[Line]:
+        return self.of("refused")
+
+    def lines(self) -> list[str]:
+        """The report for a terminal: each entry, the notes, then the sum."""
+        kinds = ("collected", "older", "unchanged", "ignored", "empty", "refused")
+        counts = ", ".join(f"{len(self.of(kind))} {kind}" for kind in kinds if self.of(kind))
+        found = sorted(self.found, key=lambda line: (kinds.index(line.what), line.entry))
+        return [*map(str, found), *self.notes, f"{self.lab}: {counts or 'nothing there'}"]
+
+
+@dataclass
+class HandIn:
+    """A notebook, or a sign of one, and whose it is."""
+
+    entry: Entry
+    student: str
+    name: str  # as the platform shows it
+    user: str  # its number for the student (Canvas: everywhere; Moodle: in this assignment)
+    file: str
+    number: int = 0  # Canvas counts every upload
+    late: bool = False
+    right_name: bool = False
+    attempt: int = 0
+    wanted: bool = False
+    data: bytes = b""
+
+    @property
+    def order(self) -> tuple:
+        """Later sorts last, among the files of one student in one source."""
+        time = self.entry.time or datetime.min.replace(tzinfo=UTC)
+        return self.right_name, self.number, self.attempt, time, self.entry.name
+
+
+def collect(
+    lab: str, source: Path, fmt: Format, desk: Path, deadline: datetime | None = None
+) -> CollectReport:
+    """Copy the notebooks of `source` to desk/submitted/<student>/<lab>/; what became of each.
+
+    `source` is a folder or a .zip, .tar or .tar.gz archive. The newest notebook of a student is
+    <lab>.ipynb, with received.json beside it; those before it are under older/. Collecting the
+    same source again changes nothing. `deadline` without a time zone is local time; Canvas marks
+    late work itself. Raises DeskError where the source cannot be read at all.
+    """
+    check_id(lab)
+    report = CollectReport(lab)
+    roster = read_roster(desk)
+    found = []
+    with open_source(source) as opened:
+        report.found += [Line("refused", name, reason) for name, reason in opened.refused]
+        for entry in opened.entries:
+            hand_in = _whose(entry, lab, fmt, roster, report)
+            if hand_in is not None:
+                found.append(hand_in)
+        found = _told_apart(found, desk, roster, report)
+        by_student = defaultdict(list)
+        for hand_in in found:
+            hand_in.wanted = _is_notebook(hand_in, lab, fmt, report)
+            by_student[hand_in.student].append(hand_in)
+        _mark_late([h for h in found if h.wanted], fmt, deadline, report)
+        left = TOTAL
+        for student, hand_ins in sorted(by_student.items()):
+            notebooks = [h for h in sorted(hand_ins, key=lambda h: h.order) if h.wanted]
+            notebooks = _newest_names(notebooks, lab, report)
+            notebooks, left = _read_all(notebooks, left, report)
+            if not student:
+                continue
+            if not notebooks:
+                text = "has no notebook of this lab here"
+                report.found.append(Line("empty", student, text, student))
+            try:
+                lines = _store(student, notebooks, desk, lab, fmt)
+            except OSError as error:
+                raise DeskError(
+                    f"{desk / 'submitted' / student} could not be written ({error.strerror}): what "
+                    "was collected before is kept. Mend that and run the same command again."
+                ) from None
+            if lines and roster and student not in roster:
+                report.notes.append(f"{student} is not on the class list (roster.csv).")
+            report.found += lines
+    return report
+
+
+# --- Whose they are ------------------------------------------------------------------------------
+
+
+def _whose(entry: Entry, lab: str, fmt: Format, roster, report: CollectReport) -> HandIn | None:
+    """The student an entry belongs to, by its name; None (and a line) where that cannot be told."""
+    parts = entry.parts
+    if parts[0] == "__MACOSX" or any(part.startswith(".") for part in parts):
+        if entry.folder:
+            return None
+        report.found.append(Line("ignored", entry.name, "is what a system or an editor left"))
+        return None
+    try:
+        return {"canvas": _canvas, "moodle": _moodle, "plain": _plain}[fmt](entry, lab, roster)
+    except BadName as error:
+        report.found.append(Line("refused", entry.name, str(error)))
+    return None
+
+
+def _canvas(entry: Entry, lab: str, roster) -> HandIn | None:
+    if entry.folder:
+        return None
+    match = CANVAS.fullmatch(entry.parts[-1])
+    if not match:
+        raise BadName("is not named as Canvas does: <name>_<user>_<file>_<file name>")
+    # Canvas lets a name hold underscores, and students choose their name and the file's.
+    if re.match(r"(?:.*_)?\d+_\d+_", match["rest"]) or "_" in match["name"]:
+        raise BadName("can be read as two students' file: rename it to <student>/<lab>.ipynb")
+    known = [student for student in roster.values() if student.id == match["user"]]
+    student = known[0].student if known else f"{id_from(match['name'])}-{match['user']}"
+    return HandIn(
+        entry,
+        check_id(student),
+        match["name"],
+        match["user"],
+        match["rest"],
+        number=int(match["file"][:18]),
+        late=bool(match["late"]),
+    )
+
+
+def _moodle(entry: Entry, lab: str, roster) -> HandIn | None:
+    found = [(i, m) for i, part in enumerate(entry.parts[:2]) if (m := MOODLE.fullmatch(part))]
+    if not found:
+        if entry.folder:
+            return None  # the folder around all others
+        raise BadName("is not named as Moodle does: <name>_<number>_assignsubmission_file_")
+    index, match = found[0]
+    name = " ".join(match["name"].split())
+    known = [student for student in roster.values() if student.name == name]
+    if len(known) > 1:
+        raise BadName(f"belongs to one of {len(known)} people of that name on the class list")
+    rest = entry.parts[index + 1 :] or ((match["rest"],) if not entry.folder else ())
+    # A text typed into Moodle is no file of the student's.
+    file = rest[-1] if rest and match["plugin"] == "file" and not entry.folder else ""
+    return HandIn(entry, known[0].student if known else id_from(name), name, match["user"], file)
+
+
+def _plain(entry: Entry, lab: str, roster) -> HandIn | None:
+    parts = entry.parts
+    if len(parts) == 1 and not entry.folder:
+        stem = re.sub(r"\.ipynb$", "", parts[0], flags=re.IGNORECASE)
+        if stem == lab:
+            raise BadName("does not say whose it is: name it <student>.ipynb")
+        if stem == parts[0]:
+            return HandIn(entry, "", "", "", parts[0])
+        return HandIn(entry, check_id(stem), stem, "", f"{lab}.ipynb")
+    student = check_id(parts[0])
+    rest = parts[1:]
+    if len(rest) == 2 and rest[0] == lab:  # as nbgrader keeps them
+        rest = rest[1:]
+    if entry.folder:
+        return HandIn(entry, student, student, "", "")
+    if len(rest) > 1:
+        raise BadName("lies too deep: <student>/<lab>.ipynb or <student>.ipynb is expected")
+    return HandIn(entry, student, student, "", rest[0])
+
+
+def _told_apart(found: list[HandIn], desk: Path, roster, report: CollectReport) -> list[HandIn]:
+    """Without those whose student could be taken for another one."""
+    submitted = desk / "submitted"
+    known = set(roster) | ({p.name for p in submitted.iterdir()} if submitted.is_dir() else set())
+    looks = defaultdict(set)
+    for student in known | {hand_in.student for hand_in in found}:
+        looks[skeleton(student)].add(student)
+    people = defaultdict(set)
+    for hand_in in found:
+        people[hand_in.student].add((hand_in.name, hand_in.user))
+    for student in people:
+        before = read_received(submitted / student / report.lab / "received.json")
+        if before.get("user") and before.get("format") == "moodle":
+            people[student] |= {(before.get("name", ""), before["user"])}
+    kept = []
+    for hand_in in found:
+        student = hand_in.student
+        others = looks[skeleton(student)] - {student}
+        reason = ""
+        if student and others and student not in known:
+            reason = f"gives the id {student!r}, too like {min(others)!r}: rename one of them"
+        elif len(people[student]) > 1 and hand_in.user:
+            numbers = ", ".join(sorted(user for _, user in people[student]))
+            reason = f"is of one of several people who get the id {student!r} ({numbers})"
+        if reason:
+            report.found.append(Line("refused", hand_in.entry.name, reason))
+        else:
+            kept.append(hand_in)
+    return kept
+
+
+def _is_notebook(hand_in: HandIn, lab: str, fmt: Format, report: CollectReport) -> bool:
+    """Whether to read it; what is no notebook of this lab gets a line and is not read."""
+    file, entry = hand_in.file, hand_in.entry
+    if entry.folder or not file:
+        if not entry.folder:
+            report.found.append(Line("ignored", entry.name, "is no file that was handed in"))
+        return False
+    stem = file[: -len(".ipynb")]
+    text = ""
+    if not file.lower().endswith(".ipynb"):
+        text = "is no notebook"
+        if re.search(r"\.(zip|tar|tgz|gz|7z|rar|bz2|xz)$", file.lower()):
+            text = "is an archive inside the archive, which is not opened: ask for the notebook"
+    # A folder of a student's may hold every lab; an upload to this assignment is taken for it.
+    elif fmt == "plain" and re.match(r"lab\d", stem) and not stem.startswith(lab):
+        text = "looks like another lab's"
+    if text:
+        report.found.append(Line("ignored", entry.name, text, hand_in.student))
+        return False
+    # -1 is what Canvas adds to a second upload, (1) what a browser adds to a second download.
+    match = re.fullmatch(re.escape(lab) + r"(?:-(\d{1,9})| ?\((\d{1,9})\))?", stem, re.IGNORECASE)
+    hand_in.right_name = bool(match)
+    hand_in.attempt = int(match[1] or match[2] or 0) if match else 0
+    return True
+
+
+# --- When they came, and where they go -----------------------------------------------------------
+
+
+def _mark_late(found: list[HandIn], fmt: Format, deadline, report: CollectReport) -> None:
+    """Decide which notebooks are late, and forget times that are not those of handing in."""
+    times = [notebook.entry.time for notebook in found if notebook.entry.time]
+    students = {notebook.student for notebook in found if notebook.entry.time}
+    packed = fmt == "canvas"
+    if packed and deadline:
+        report.notes.append(
+            "Canvas marks late work itself (LATE in the name), and its files have the time of the "
+            "download: the deadline was not used."
+        )
+    elif not packed and len(students) > 1 and max(times) - min(times) <= SAME_TIME:
+        packed = True
+        if deadline and max(times) > deadline.astimezone(UTC):
+            report.notes.append(
+                "All files have about the same time, that of packing or copying: nobody was marked "
+                "late. Take the times of handing in from your learning platform."
+            )
+    for hand_in in found:
+        if packed:
+            hand_in.entry.time = None
+        elif deadline and hand_in.entry.time:
+            hand_in.late = hand_in.entry.time > deadline.astimezone(UTC)
+
+
+def _newest_names(notebooks: list[HandIn], lab: str, report: CollectReport) -> list[HandIn]:
+    """Those with the lab's name, if there are any, else all of them."""
+    right = [notebook for notebook in notebooks if notebook.right_name]
+    for notebook in notebooks:
+        if right and not notebook.right_name:
+            text = f"is not named {lab}.ipynb, which is there too"
+            report.found.append(Line("ignored", notebook.entry.name, text, notebook.student))
+    return right or notebooks
+
+
+def _read_all(notebooks: list[HandIn], left: int, report) -> tuple[list[HandIn], int]:
+    """The notebooks that can be read, and how many bytes of the source may still be."""
+    readable = []
+    for notebook in notebooks:
+        try:
+            if left <= 0:
+                raise BadName(f"comes after more than {TOTAL // MB:,} MB of notebooks")
+            notebook.data = notebook.entry.read()
+        except BadName as error:
+            report.found.append(Line("refused", notebook.entry.name, str(error), notebook.student))
+        else:
+            left -= len(notebook.data)
+            readable.append(notebook)
+    return readable, left
+
+
+def _store(student: str, notebooks: list[HandIn], desk: Path, lab: str, fmt: str) -> list[Line]:
+    """Write a student's notebooks, oldest first; a line about each."""
+    folder = desk / "submitted" / student / lab
+    for path in (desk / "submitted", folder.parent, folder, folder / "older"):
+        if path.is_symlink():
+            raise DeskError(f"{path} is a symbolic link: remove it, nothing is written through it.")
+    folder.mkdir(parents=True, exist_ok=True)  # so that who handed in nothing is missing, not lost
+    kept = []
+    for notebook in notebooks:
+        time = notebook.entry.time
+        meta = {
+            "received": time.isoformat(timespec="seconds") if time else None,
+            "late": notebook.late,
+            "sha256": hashlib.sha256(notebook.data).hexdigest(),
+            "format": fmt,
+            "name": notebook.name,
+            "user": notebook.user,
+            "number": notebook.number,
+            "file": notebook.file,
+        }
+        kept.append((notebook, _keep(folder, lab, notebook.data, meta)))
+    newest = max((i for i, (_, what) in enumerate(kept) if what == "collected"), default=None)
+    lines = []
+    for i, (notebook, what) in enumerate(kept):
+        what = "older" if what == "collected" and i != newest else what
+        text = {
+            "collected": f"is {student}'s newest",
+            "older": f"is older than another of {student}'s",
+            "unchanged": f"was collected before, for {student}",
+        }[what]
+        text += ", late" if notebook.late else ""
+        text += "" if notebook.right_name else f"; its name is not {lab}.ipynb"
+        lines.append(Line(what, notebook.entry.name, text, student, notebook.late))
+    return lines
+
+
+def _keep(folder: Path, lab: str, data: bytes, meta: dict) -> str:
+    """Put one notebook where it belongs: the newest, or one of the older ones."""
+    path = folder / f"{lab}.ipynb"
+    older = folder / "older"
+    same = ("sha256", "received", "number")
+    if older.is_dir():
+        for place in older.iterdir():
+            before = read_received(place / "received.json")
+            if all(before.get(key) == meta[key] for key in same):
+                return "unchanged"
+    if path.is_file() and not path.is_symlink():
+        there = path.read_bytes()
+        sha256 = hashlib.sha256(there).hexdigest()
+        before = read_received(folder / "received.json")
+        if before.get("sha256") != sha256:  # stopped between the two files
+            before = {"received": None, "late": False, "sha256": sha256}
+            if sha256 == meta["sha256"]:
+                before = meta
+            _write_meta(folder, before)
+        if sha256 == meta["sha256"]:
+            return "unchanged"
+        if not _newer(meta, before):
+            _put_older(older, lab, data, meta)
+            return "older"
+        _put_older(older, lab, there, before)
+    write_whole(path, data)
+    _write_meta(folder, meta)
+    return "collected"
+
+
+def _newer(new: dict, old: dict) -> bool:
+    """Whether `new` was handed in after `old`; what is collected later, where nothing tells."""
+    if new.get("number") and old.get("number"):
+        return new["number"] >= old["number"]
+    if new["received"] and old["received"]:
+        return datetime.fromisoformat(new["received"]) >= datetime.fromisoformat(old["received"])
+    return True
+
+
+def _put_older(older: Path, lab: str, data: bytes, meta: dict) -> None:
+    time = meta["received"] and datetime.fromisoformat(meta["received"]).strftime("%Y%m%dT%H%M%SZ")
+    place = older / f"{time or 'time-unknown'}-{meta['sha256'][:8]}"
+    write_whole(place / f"{lab}.ipynb", data)
+    _write_meta(place, meta)
+
+
+def _write_meta(folder: Path, meta: dict) -> None:
+    text = json.dumps(meta, indent=1, ensure_ascii=True) + "\n"
+    write_whole(folder / "received.json", text.encode())
+
+
+def read_received(path: Path) -> dict:
+    """A received.json, or {} where there is none that holds what it should."""
+    try:
+        meta = {"received": None, "late": False, **json.loads(path.read_bytes())}
+        if meta["received"] is not None:
+            datetime.fromisoformat(meta["received"])
+    except (OSError, ValueError, TypeError):
+        return {}
+    return meta

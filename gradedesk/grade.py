@@ -1,0 +1,272 @@
+"""A whole class: submissions side by side, each journalled as soon as it is graded."""
+
+import errno
+import hashlib
+import json
+import os
+import stat
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from gradedesk import run
+from gradedesk.journal import Journal
+from gradedesk.lab import Lab, LabError
+from gradedesk.names import DeskError, read_roster, shown
+from gradedesk.rebuild import MAX_BYTES
+from gradedesk.result import Result
+
+
+@dataclass(frozen=True)
+class Received:
+    """A submission on the desk: its bytes, None if there is none, and what is known about it."""
+
+    student: str
+    data: bytes | None
+    problem: str = ""  # why a file that is there could not be taken, or its odd name
+    received: str | None = None
+    late: bool = False
+
+    @property
+    def digest(self) -> str:
+        return "" if self.data is None else hashlib.sha256(self.data).hexdigest()
+
+
+@dataclass
+class Batch:
+    """What a run of `grade` did: results by student, old ones included."""
+
+    results: dict[str, Result] = field(default_factory=dict)
+    graded: list[str] = field(default_factory=list)  # by this run
+    left: list[str] = field(default_factory=list)  # after Ctrl-C
+    arrived: list[str] = field(default_factory=list)  # newer submissions than those graded
+    outdated: list[str] = field(default_factory=list)  # graded by an older version of the lab
+
+    @property
+    def stopped(self) -> bool:
+        return bool(self.left)
+
+    @property
+    def failed(self) -> list[str]:
+        """Whose submission could not be graded, or not to its end."""
+        bad = ("unreadable", "partly", "grader-error")
+        return [name for name, result in self.results.items() if result.status in bad]
+
+
+def students(desk: Path) -> list[str]:
+    """Everybody with a folder in submitted/ or a line in the class list."""
+    folder = desk / "submitted"
+    there = {path.name for path in folder.iterdir() if path.is_dir()} if folder.is_dir() else set()
+    return sorted(there | set(read_roster(desk)))
+
+
+def find(desk: Path, student: str, lab: str) -> Received:
+    """The submission in submitted/<student>/<lab>/. Links and devices are not followed."""
+    folder = desk / "submitted" / student / lab
+    received, late = None, False
+    try:
+        said = json.loads((folder / "received.json").read_text("utf-8"))
+        received, late = said.get("received"), bool(said.get("late"))
+    except (OSError, ValueError, AttributeError):
+        pass  # a folder that was filled by hand has none
+    path, problem = folder / f"{lab}.ipynb", ""
+    if not os.path.lexists(path):
+        others = sorted(folder.glob("*.ipynb")) if folder.is_dir() else []
+        if not others:
+            return Received(student, None)
+        if len(others) > 1:
+            names = ", ".join(shown(other.name, 40) for other in others[:4])
+            problem = f"No {lab}.ipynb, but {len(others)} other notebooks: {names}."
+            return Received(student, b"", problem, received, late)
+        path = others[0]
+        problem = f"The file's name is {shown(path.name)!r}, not {lab}.ipynb."
+    try:
+        return Received(student, _read(path), problem, received, late)
+    except OSError as error:
+        if error.errno == errno.ENOENT:
+            return Received(student, None)
+        why = "it is a link" if error.errno == errno.ELOOP else error.strerror
+        return Received(student, b"", f"{shown(path.name)} was not read: {why}.", received, late)
+
+
+def _read(path: Path) -> bytes:
+    """A regular file's bytes, at most one more than a notebook may have."""
+    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    flags |= getattr(os, "O_BINARY", 0)
+    with open(os.open(path, flags), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "it is not a regular file")
+        return file.read(MAX_BYTES + 1)
+
+
+@contextmanager
+def desk_lock(desk: Path) -> Iterator[None]:
+    """One `grade` at a time; DeskError if another one is at work on this desk."""
+    desk.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(desk / "grade.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise DeskError(f"Another `gradedesk grade` is at work on {desk}: wait for it.") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def to_do(desk: Path, lab: Lab, old: dict[str, Result], names: list[str]) -> list[str]:
+    """Whose submission is not in the journal as it is now, or met an error of ours."""
+    found = []
+    for name in names:
+        result = old.get(name)
+        if (
+            result is None
+            or result.status == "grader-error"
+            or result.submission != find(desk, name, lab.name).digest
+        ):
+            found.append(name)
+    return found
+
+
+def grade(
+    desk: Path,
+    lab: Lab,
+    *,
+    jobs: int = 1,
+    student: str | None = None,
+    regrade: bool = False,
+    isolated: bool = True,
+    scheduler: str | None = None,
+    on_start: Callable[[int, int], None] = lambda total, done: None,
+    on_result: Callable[[Result], None] = lambda result: None,
+) -> Batch:
+    """Grade what submitted/ holds for a lab and journal it; what is graded already is skipped.
+
+    Each result is in the journal before `on_result` sees it. Ctrl-C ends the submissions at work,
+    and the batch says who is left. `scheduler` is the address of a Dask cluster whose workers
+    grade as this machine would. Raises DeskError.
+    """
+    if lab.released:
+        raise LabError(f"{lab.name} is the students' version: grade with the one in solutions/.")
+    run.limits_of(lab)
+    with desk_lock(desk):
+        journal = Journal(desk / "journal.jsonl")
+        old = {name: result for (name, _), result in journal.latest(lab.name).items()}
+        names = students(desk)
+        if student is not None:
+            if student not in names:
+                raise DeskError(f"There is no student {shown(student)!r} in {desk / 'submitted'}.")
+            names = [student]
+        elif not names:
+            raise DeskError(f"{desk / 'submitted'} is empty: run `gradedesk collect` first.")
+        waiting = names if regrade else to_do(desk, lab, old, names)
+        on_start(len(names), len(names) - len(waiting))
+        batch = Batch()
+
+        def keep(result: Result) -> None:
+            journal.append(result)
+            old[result.student] = result
+            batch.graded.append(result.student)
+            on_result(result)
+
+        run.allow()
+        with _executor(jobs, scheduler) as (executor, places):
+            batch.left = _work(desk, lab, waiting, 2 * places, isolated, executor, keep)
+        batch.results = {name: old[name] for name in names if name in old}
+        batch.outdated = [n for n, r in batch.results.items() if r.lab_version != lab.version]
+        if not batch.left:
+            fine = [name for name in names if old[name].status != "grader-error"]
+            batch.arrived = to_do(desk, lab, old, fine)
+        return batch
+
+
+@contextmanager
+def _executor(jobs: int, scheduler: str | None) -> Iterator[tuple[Executor, int]]:
+    """Where grade_one runs, and how many places there are."""
+    if scheduler is None:
+        with ThreadPoolExecutor(jobs) as pool:
+            try:
+                yield pool, jobs
+            finally:
+                pool.shutdown(wait=True, cancel_futures=True)
+        return
+    try:
+        from distributed import Client
+    except ImportError:
+        raise DeskError(
+            "--scheduler needs Dask: pip install 'tinygpt-course[cluster]' here and on the workers."
+        ) from None
+    try:
+        client = Client(scheduler, timeout=10, set_as_default=False)
+    except (OSError, ValueError) as error:
+        said = shown(str(error), 200)
+        raise DeskError(f"No Dask scheduler answers at {scheduler}: {said}") from None
+    with client:
+        places = sum(client.nthreads().values())
+        yield client.get_executor(pure=False), max(places, 1)
+
+
+def _work(
+    desk: Path,
+    lab: Lab,
+    waiting: list[str],
+    most: int,
+    isolated: bool,
+    executor: Executor,
+    keep: Callable[[Result], None],
+) -> list[str]:
+    """Grade the students in `waiting`, `most` of them in hand; who is left after Ctrl-C."""
+    left = dict.fromkeys(waiting)
+    todo = iter(waiting)
+    working: dict[Future, Received] = {}
+    try:
+        while left:
+            while len(working) < most and (name := next(todo, None)) is not None:
+                given = find(desk, name, lab.name)
+                if given.data is None:
+                    keep(run.missing(lab, name))
+                    del left[name]
+                    continue
+                future = executor.submit(
+                    run.grade_one,
+                    lab,
+                    given.data,
+                    name,
+                    received=given.received,
+                    late=given.late,
+                    isolated=isolated,
+                )
+                working[future] = given
+            for future in wait(working, return_when=FIRST_COMPLETED).done:
+                given = working.pop(future)
+                keep(_result(future, lab, given))
+                del left[given.student]
+    except KeyboardInterrupt:
+        return list(left)
+    finally:
+        for future in working:
+            future.cancel()
+        if working:
+            run.stop_all()
+    return []
+
+
+def _result(future: Future, lab: Lab, given: Received) -> Result:
+    """What a worker gave back; an error of ours is a result, too, and stops nobody else's."""
+    try:
+        result = future.result()
+    except KeyboardInterrupt:
+        raise
+    except Exception as error:
+        result = run.missing(lab, given.student)
+        result.submission, result.status = given.digest, "grader-error"
+        result.note = f"{type(error).__name__}: {shown(str(error), 300)}"
+    if given.problem:
+        result.problems.insert(0, given.problem)
+        if result.status == "unreadable":
+            result.note = given.problem
+    return result

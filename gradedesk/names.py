@@ -1,0 +1,163 @@
+"""Who the students are: ids that are safe as folder names, and the class list.
+
+A student's id becomes a folder, a key of the gradebook and a cell of a spreadsheet, and on most
+learning platforms students choose part of it themselves. So an id is checked once, here, before
+anything is written.
+"""
+
+import csv
+import os
+import re
+import tempfile
+import unicodedata
+from dataclasses import dataclass
+from pathlib import Path
+
+LONGEST = 64  # characters of an id; 64 four-byte characters still fit the 255 bytes of a file name
+RESERVED = {"con", "prn", "aux", "nul"} | {f"{d}{n}" for d in ("com", "lpt") for n in range(1, 10)}
+
+# Letters of other scripts that look like a Latin one, as small or as capital letter. Digits and
+# Latin letters that look alike (0 and o, 1 and l) stay apart: class lists use both.
+ALIKE = str.maketrans(
+    "авеԁһіјӏкмнорԛсѕтуѵԝх" + "αβεζηικμνορτυχγ" + "ɑɡıʟօսհ",
+    "abedhijlkmhopqcstyvwx" + "abezhikmvoptyxy" + "agilouh",
+)
+SCRIPTS = ("LATIN", "CYRILLIC", "GREEK")
+
+
+class DeskError(Exception):
+    """A mistake of the user's, said in one line: what, where, and what to do."""
+
+
+class BadName(ValueError):
+    """A name that is not safe; the message says why, to be read after the name."""
+
+
+def check_text(text: str) -> None:
+    """Raise BadName where text holds a character that is invisible or reorders what is shown."""
+    for char in text:
+        if char == "\0":
+            raise BadName("has a NUL character in its name")
+        if unicodedata.bidirectional(char) in _REORDER:
+            raise BadName(f"has a character that reorders text in its name (U+{ord(char):04X})")
+        if unicodedata.category(char) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"):
+            raise BadName(f"has an invisible character in its name (U+{ord(char):04X})")
+
+
+_REORDER = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
+
+
+def check_id(text: str) -> str:
+    """The id in its composed form (NFC), or BadName with the reason."""
+    check_text(text)
+    text = unicodedata.normalize("NFC", text)
+    if not text:
+        raise BadName("gives no student id")
+    if len(text) > LONGEST:
+        raise BadName(f"has an id of {len(text)} characters; {LONGEST} at most")
+    for char in text:
+        if not (unicodedata.category(char)[0] in "LMN" or char in "._-@+"):
+            raise BadName(f"has {char!r} in the id; letters, digits and . _ - @ + are allowed")
+    if unicodedata.category(text[0])[0] not in "LN" or text.endswith("."):
+        raise BadName("has an id that must begin with a letter or a digit and not end with '.'")
+    if text.split(".")[0].casefold() in RESERVED:
+        raise BadName("has an id that Windows keeps for a device")
+    names = {unicodedata.name(char, "").split(" ")[0] for char in text}
+    mixed = [script.capitalize() for script in SCRIPTS if script in names]
+    if len(mixed) > 1:
+        raise BadName(f"mixes {' and '.join(mixed)} letters in one id")
+    return text
+
+
+def id_from(name: str) -> str:
+    """An id made from a person's name as a learning platform shows it.
+
+    "Ada King, Countess" gives "Ada-King-Countess". Raises BadName.
+    """
+    check_text(name)
+    name = re.sub("['’]", "", unicodedata.normalize("NFC", name))
+    kept = "".join(c if unicodedata.category(c)[0] in "LMN" or c in "-." else " " for c in name)
+    return check_id("-".join(kept.split()).strip("-."))
+
+
+def skeleton(student: str) -> str:
+    """What is left of an id without case and look-alike letters: equal for ids that look equal."""
+    folded = unicodedata.normalize("NFKC", student).casefold()
+    return unicodedata.normalize("NFC", folded).translate(ALIKE)
+
+
+def shown(text: str, longest: int = 80) -> str:
+    """Text of a stranger's, made safe for one line of a terminal."""
+    text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    text = text.encode("utf-8", "backslashreplace").decode("utf-8")
+    return text if len(text) <= longest else text[: longest - 1] + "…"
+
+
+@dataclass(frozen=True)
+class Student:
+    """One line of the class list; `id`, `login`, `section` and `email` may be empty."""
+
+    student: str
+    name: str
+    id: str = ""
+    login: str = ""
+    section: str = ""
+    email: str = ""
+
+
+def read_roster(desk: Path) -> dict[str, Student]:
+    """The class list `roster.csv` of the desk, by student; empty where there is none.
+
+    Its first line names the columns: student and name, and, where a learning platform needs them,
+    id, login, section and email. Raises DeskError.
+    """
+    path = desk / "roster.csv"
+    if not path.is_file():
+        return {}
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError:
+        raise DeskError(f"{path} is not UTF-8 text: save it as CSV UTF-8.") from None
+    # Spreadsheets write semicolons where the comma is the decimal sign.
+    semicolons = lines and ";" in lines[0] and "," not in lines[0]
+    reader = csv.DictReader(lines, delimiter=";" if semicolons else ",", restval="")
+    if not {"student", "name"} <= set(reader.fieldnames or ()):
+        raise DeskError(f"{path} has no columns student and name: its first line must name them.")
+    roster, seen = {}, {}
+    for row in reader:
+        fields = {key: (row.get(key) or "").strip() for key in Student.__dataclass_fields__}
+        if not any(fields.values()):
+            continue
+        where = f"{path}, line {reader.line_num}: {shown(fields['student'])!r}"
+        try:
+            fields["student"] = check_id(fields["student"])
+        except BadName as error:
+            raise DeskError(f"{where} {error}.") from None
+        student = fields["student"]
+        if other := seen.get(skeleton(student)):
+            raise DeskError(f"{where} looks like {other!r} in an earlier line: tell them apart.")
+        seen[skeleton(student)] = student
+        roster[student] = Student(**fields)
+    return roster
+
+
+def write_whole(path: Path, data: bytes, force: bool = True, mode: int = 0o600) -> None:
+    """Write a file so that whoever reads it finds the old one or the new one, whole.
+
+    What lies on the desk is personal, so nobody else can read it, unless `mode` says so. Without
+    `force` an existing file is left as it is, and DeskError raised.
+    """
+    if not force and os.path.lexists(path):
+        raise DeskError(f"{path} exists already: move it away, or use --force to overwrite it.")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temp = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temp, mode)
+        os.replace(temp, path)
+    except BaseException:
+        os.unlink(temp)
+        raise

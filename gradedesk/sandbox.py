@@ -1,0 +1,745 @@
+"""A student's code in a box: bubblewrap around worker.py, and a watchman outside it.
+
+    with Sandbox(Limits(), files={"data.txt": b"..."}) as box:
+        box.exec("def square(x):\\n    return x * x", name="q1")
+        box.call("square", [7]).value  # 49
+
+Inside: the interpreter, read-only; a small folder in memory to work in; no network, no environment
+variables, no other process, no other file. What comes out is parsed by wire.py and is data only.
+"""
+
+import contextlib
+import errno
+import json
+import os
+import platform
+import secrets
+import select
+import shutil
+import signal
+import site
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path, PurePosixPath
+
+from gradedesk import wire
+
+HERE = Path(__file__).resolve().parent
+LAB = "/lab"  # the work folder inside
+FOLDERS = ("/dev/shm", "/tmp", LAB)  # in memory, where code may write
+# Users that exist nowhere and that systemd, too, keeps for one service's life; inside an ordinary
+# container's 65,536. One a sandbox, since the kernel counts processes by user.
+USERS = range(61184, 65520)
+OLDEST = (0, 7)  # the first bubblewrap that can bound a folder in memory
+INSTALL = "sudo apt-get install -y bubblewrap"
+ELSEWHERE = "grade in a Linux container instead"
+GIVEN_UP = (
+    "no sandbox: the submission runs as you, reads your files and the solutions, uses the network, "
+    "and may leave processes behind; only its time and the memory of one process are bounded"
+)
+PERIOD = 0.05  # seconds between two looks of the watchman
+CLOSE_SECONDS = 10.0
+
+
+class SandboxError(Exception):
+    """The sandbox cannot go on. The text is one line; no student's exception is one of these."""
+
+
+class SandboxUnavailable(SandboxError):
+    """There is no isolation on this machine. The text says why, and what mends it."""
+
+
+class SandboxDied(SandboxError):
+    """The sandbox ended: a crash, an exit, too much memory."""
+
+
+class SandboxTimeout(SandboxError):
+    """A cell, a call or the whole submission used up its time. The sandbox is gone."""
+
+
+class SandboxProtocolError(SandboxError):
+    """A reply that worker.py would not send. The sandbox is gone."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one submission may use.
+
+    cell_seconds: one cell or one call, if no other time is given
+    total_seconds: the sandbox's whole life, by the clock on the wall
+    memory_bytes: one process, and all of them together
+    processes: threads count, too
+    open_files: of one process
+    file_bytes: one file, and each of the folders in memory (work, /tmp, /dev/shm)
+    files: in those folders together, empty ones too
+    output_bytes: kept of what one cell or one call prints
+    reply_bytes, reply_items, reply_depth: one result with the arguments it changed
+    """
+
+    cell_seconds: float = 20.0
+    total_seconds: float = 300.0
+    memory_bytes: int = 2 << 30
+    processes: int = 32
+    open_files: int = 64
+    file_bytes: int = 64 << 20
+    files: int = 10_000
+    output_bytes: int = 100_000
+    reply_bytes: int = 64 << 20
+    reply_items: int = 1_000_000
+    reply_depth: int = 64
+
+
+@dataclass(frozen=True)
+class StudentException:
+    """What the student's code raised, as text.
+
+    type: "ZeroDivisionError", or "" where the result itself could not be used
+    where: "q1, line 4: return 1 / 0", or ""
+    """
+
+    type: str
+    message: str
+    where: str = ""
+
+    def __str__(self):
+        return ": ".join(part for part in (self.type, self.message) if part)
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What came of one cell or one call.
+
+    value: plain data, with a wire.Handle for each part that is none
+    args: the arguments that the function changed, by position or name
+    output: standard output and standard error, bounded
+    """
+
+    value: object = None
+    args: dict = field(default_factory=dict)
+    output: str = ""
+    error: StudentException | None = None
+    seconds: float = 0.0
+
+    @property
+    def ok(self) -> bool:
+        return self.error is None
+
+
+def available() -> str | None:
+    """None if code can be isolated here; else why it cannot, and what mends it, in one line."""
+    if sys.platform != "linux":
+        return f"the sandbox needs Linux: {ELSEWHERE}"
+    if shutil.which("bwrap") is None:
+        return f"bubblewrap is not installed: {INSTALL}"
+    shown = subprocess.run(["bwrap", "--version"], capture_output=True, text=True).stdout
+    version = tuple(int(part) for part in shown.split()[-1].split(".")[:2])
+    if version < OLDEST:
+        return (
+            f"bubblewrap {shown.split()[-1]} is too old, {OLDEST[0]}.{OLDEST[1]} or newer is "
+            f"needed: {ELSEWHERE}"
+        )
+    if platform.machine() not in MACHINES:
+        return f"no list of system calls for {platform.machine()}: grade on x86_64 or aarch64"
+    try:
+        with Sandbox(Limits(cell_seconds=20, total_seconds=30)):
+            return None
+    except SandboxError as error:
+        return f"bubblewrap cannot isolate here ({error}): {_remedy(str(error))}"
+
+
+def _remedy(error: str) -> str:
+    apparmor = Path("/proc/sys/kernel/apparmor_restrict_unprivileged_userns")
+    if os.getuid() and apparmor.exists() and apparmor.read_text().strip() == "1":
+        return "sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0"
+    clone = Path("/proc/sys/kernel/unprivileged_userns_clone")
+    if os.getuid() and clone.exists() and clone.read_text().strip() == "0":
+        return "sudo sysctl -w kernel.unprivileged_userns_clone=1"
+    if "amespace" in error or "not permitted" in error:
+        return "in a container, start it with --cap-add SYS_ADMIN --security-opt seccomp=unconfined"
+    return "run `gradedesk doctor`"
+
+
+class Sandbox:
+    """One submission's sandbox. Not for several threads at once.
+
+    files: what lies in the work folder, by name
+    packages: folders of Python packages that the lab needs besides those installed
+    isolated: False runs a plain process, which gives up what GIVEN_UP says
+
+    It ends with the thread that made it, and by any SandboxError: make another one then.
+    """
+
+    def __init__(self, limits=None, files=None, *, packages=(), seed=0, isolated=True):
+        self.limits = limits or Limits()
+        self.started = time.monotonic()
+        self._deadline, self._seconds = float("inf"), 0.0
+        self._end: SandboxError | None = None
+        self._output = bytearray()
+        self._process = None
+        self._first = None  # a file descriptor of the first process inside
+        self._proc = None  # and of the /proc that it sees
+        self._folders: list[int] = []  # and of its FOLDERS
+        self._folder = None
+        self._watchman = self._drain = None
+        self._stopping = threading.Event()
+        settings = asdict(self.limits) | {"seed": seed, "isolated": isolated, "uid": 0}
+        files = dict(files or {})
+        for name in files:
+            path = PurePosixPath(name)
+            if path.is_absolute() or ".." in path.parts or not path.parts or "\\" in name:
+                raise ValueError(f"{name!r}: not the name of a file in the work folder")
+        try:
+            if isolated:
+                self._start_isolated(settings, [Path(folder) for folder in packages])
+            else:
+                self._start_plain(settings, [Path(folder) for folder in packages])
+            self._watch()
+            self._begin(files)
+            if self._first is not None:
+                inside = f"/proc/{self._first_pid}/root"
+                self._folders = [os.open(inside + folder, os.O_RDONLY) for folder in FOLDERS]
+                self._proc = os.open(f"{inside}/proc", os.O_RDONLY)
+        except BaseException:
+            self.close()
+            raise
+
+    def exec(self, source: str, timeout: float | None = None, name: str = "cell") -> Reply:
+        """Run a cell. `name` stands in the lines of its errors."""
+        return self._request(timeout, "exec", source=source, name=name)
+
+    def call(self, target, args=(), kwargs=None, timeout: float | None = None) -> Reply:
+        """Call a global by its name, or what a wire.Handle stands for.
+
+        Arguments are plain data and handles; a WireError says what is neither.
+        """
+        ref = target.ref if isinstance(target, wire.Handle) else target
+        arguments = wire.pack([list(args), dict(kwargs or {})], wire.WireLimits(1 << 30, 1 << 26))
+        return self._request(timeout, "call", target=ref, arguments=arguments)
+
+    def getattr(self, target, name: str, timeout: float | None = None) -> Reply:
+        """An attribute of a global or of what a handle stands for."""
+        ref = target.ref if isinstance(target, wire.Handle) else target
+        return self._request(timeout, "getattr", target=ref, name=name)
+
+    def names(self) -> list[str]:
+        """The globals that the cells have defined. The sandbox says so: it is data."""
+        names = self._request(None, "names").value
+        if type(names) is not list or not all(type(name) is str for name in names):
+            raise self._stop(SandboxProtocolError("the list of names is no list of names"))
+        return names
+
+    @property
+    def seconds_left(self) -> float:
+        return max(0.0, self.started + self.limits.total_seconds - time.monotonic())
+
+    @property
+    def output(self) -> str:
+        """What was written to the file descriptors 1 and 2 themselves, bounded."""
+        return bytes(self._output).decode("utf-8", "replace")
+
+    def close(self) -> None:
+        """End it. When this returns, none of its processes is left (isolated ones)."""
+        if self._process is None:
+            return
+        self._kill()
+        self._stopping.set()
+        try:
+            self._process.wait(CLOSE_SECONDS)
+            if self._first is not None and not _ended(self._first, CLOSE_SECONDS):
+                raise SandboxError(f"the sandbox did not end in {CLOSE_SECONDS:.0f} s")
+        finally:
+            for thread in (self._watchman, self._drain):
+                if thread is not None and thread is not threading.current_thread():
+                    thread.join(1)
+            streams = [self._process.stdin, self._process.stdout]
+            if self._drain is None:
+                streams.append(self._process.stderr)
+            for file in streams:
+                with contextlib.suppress(OSError):  # what was not yet written is of no use
+                    file.close()
+            for fd in (self._first, self._proc, *self._folders):
+                if fd is not None:
+                    os.close(fd)
+            self._first = self._proc = self._process = None
+            self._folders = []
+            if self._folder is not None:
+                self._folder.cleanup()
+            self._stop(SandboxDied("the sandbox is closed"))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self.close()
+
+    # Starting.
+
+    def _begin(self, files):
+        try:
+            reply = self._request(self.limits.total_seconds, "start", files=files)
+        except SandboxDied as error:  # before any code of the student's
+            raise SandboxUnavailable(str(error)) from None
+        if not reply.ok:
+            raise SandboxUnavailable(f"the lab's files do not fit: {reply.error}")
+
+    def _start_isolated(self, settings, packages):
+        bwrap = shutil.which("bwrap")
+        if sys.platform != "linux" or bwrap is None:
+            raise SandboxUnavailable(available())
+        settings["packages"] = ["/packages"]
+        if os.getuid() == 0:
+            settings["uid"] = _free_user()
+        info, info_write = os.pipe()
+        rules, rules_write = os.pipe()
+        try:
+            os.write(rules_write, seccomp_rules())
+            os.close(rules_write)
+            rules_write = None
+            command = [
+                bwrap,
+                *_isolation(),
+                *_environment(),
+                *_filesystem(self.limits, packages),
+                *("--info-fd", str(info_write), "--seccomp", str(rules)),
+                *(sys.executable, "-s", "-B", "/desk/worker.py", json.dumps(settings)),
+            ]
+            # The environment of bwrap itself can be read from inside, in /proc/1/environ.
+            self._popen(command, env={}, pass_fds=(info_write, rules))
+            os.close(info_write)
+            info_write = None
+            self._first_pid = _first_process(info)
+            if self._first_pid is not None:
+                with contextlib.suppress(ProcessLookupError):
+                    self._first = os.pidfd_open(self._first_pid)
+        finally:
+            for fd in (info, info_write, rules, rules_write):
+                if fd is not None:
+                    os.close(fd)
+
+    def _start_plain(self, settings, packages):
+        self._folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+        folder = Path(self._folder.name)
+        settings["packages"] = [str(package.resolve().parent) for package in packages]
+        for name in ("wire.py", "worker.py"):
+            shutil.copy(HERE / name, folder)
+        (folder / "lab").mkdir()
+        command = [sys.executable, "-s", "-B", str(folder / "worker.py"), json.dumps(settings)]
+        kept = {key: os.environ[key] for key in ("PATH", "SYSTEMROOT") if key in os.environ}
+        home = {"HOME": str(folder), "TMPDIR": str(folder)}
+        self._popen(command, env=kept | VARIABLES | home, cwd=folder / "lab")
+
+    def _popen(self, command, **options):
+        pipe = subprocess.PIPE
+        self._process = subprocess.Popen(
+            command, stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True, **options
+        )
+
+    # Watching.
+
+    def _watch(self):
+        self._drain = threading.Thread(target=self._keep_output, daemon=True)
+        self._watchman = threading.Thread(target=self._guard, daemon=True)
+        self._drain.start()
+        self._watchman.start()
+
+    def _keep_output(self):
+        """Read what is written past worker.py, and keep a little: a full pipe would block."""
+        with self._process.stderr as stream:
+            while part := os.read(stream.fileno(), 1 << 16):
+                self._output += part[: max(0, self.limits.output_bytes - len(self._output))]
+
+    def _guard(self):
+        """End the sandbox when its time is over or its memory full, whatever we are doing."""
+        end = self.started + self.limits.total_seconds
+        while not self._stopping.wait(PERIOD) and self._end is None:
+            now = time.monotonic()
+            if now > end:
+                self._stop(SandboxTimeout(f"used up its {self.limits.total_seconds:g} s in all"))
+            elif now > self._deadline:
+                self._stop(SandboxTimeout(f"took longer than {self._seconds:g} s"))
+            else:
+                try:
+                    memory, files = self._memory(), self._files()
+                except OSError as error:  # what cannot be watched must not run
+                    self._stop(SandboxDied(f"its memory cannot be watched: {error}"))
+                    return
+                if memory > self.limits.memory_bytes:
+                    full = self.limits.memory_bytes >> 20
+                    self._stop(SandboxDied(f"filled more than {full:,} MB of memory"))
+                elif files > self.limits.files:
+                    self._stop(SandboxDied(f"made more than {self.limits.files:,} files"))
+
+    def _memory(self) -> int:
+        """Bytes that its processes fill: first a guess from above, and exactly if that is much."""
+        if self._proc is None:
+            return 0
+        names = [name for name in os.listdir(self._proc) if name.isdigit()]
+        most = sum(_resident(self._proc, name) for name in names)
+        if most <= self.limits.memory_bytes:
+            return most
+        return sum(_filled(self._proc, name) for name in names)
+
+    def _files(self) -> int:
+        """Files in its folders: each takes the kernel's memory, which no other limit sees."""
+        seen = [os.statvfs(folder) for folder in self._folders]
+        return sum(folder.f_files - folder.f_ffree for folder in seen)
+
+    def _stop(self, reason: SandboxError) -> SandboxError:
+        """End the sandbox; the first reason is the one that counts."""
+        if self._end is None:
+            self._end = reason
+            self._kill()
+        return self._end
+
+    def _kill(self):
+        if self._first is not None:
+            # With the first process of its namespace the kernel ends all the others.
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._first, signal.SIGKILL)
+        elif self._process is not None and self._process.poll() is None:
+            if os.name == "posix":
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(self._process.pid, signal.SIGKILL)
+            else:
+                self._process.kill()
+
+    # Asking.
+
+    def _request(self, timeout, op, **fields) -> Reply:
+        if self._end is not None:
+            raise type(self._end)(str(self._end))
+        started = time.monotonic()
+        self._seconds = self.limits.cell_seconds if timeout is None else timeout
+        number = secrets.randbits(62)
+        request = wire.pack(
+            {"id": number, "op": op, **fields}, wire.WireLimits(1 << 31, 1 << 20, 8)
+        )
+        self._deadline = started + self._seconds
+        try:
+            self._send(struct.pack("<I", len(request)) + request)
+            (size,) = struct.unpack("<I", self._receive(4))
+            most = self.limits.reply_bytes + 4 * self.limits.output_bytes + 100_000
+            if size > most:
+                raise wire.WireError(f"a reply of {size:,} bytes")
+            reply = self._receive(size)
+            return self._parse(reply, number, most, time.monotonic() - started)
+        except wire.WireError as error:
+            self._stop(SandboxProtocolError(f"an answer that is no answer: {error}"))
+        except (BrokenPipeError, EOFError):
+            pass  # it ended: by the watchman, or by itself
+        finally:
+            self._deadline = float("inf")
+        if self._end is None:
+            self._stop(SandboxDied(self._last_words()))
+        raise type(self._end)(str(self._end))
+
+    def _send(self, data):
+        fd, data = self._process.stdin.fileno(), memoryview(data)
+        while data:
+            self._wait(fd, write=True)
+            # No more than a pipe takes at once, so that the watchman's end is seen in time.
+            data = data[os.write(fd, data[:4096]) :]
+
+    def _receive(self, size):
+        fd, data = self._process.stdout.fileno(), bytearray()
+        while len(data) < size:
+            self._wait(fd)
+            part = os.read(fd, min(size - len(data), 1 << 20))
+            if not part:
+                raise EOFError
+            data += part
+        return bytes(data)
+
+    def _wait(self, fd, write=False):
+        """Until `fd` is ready. Processes that outlive a plain sandbox may hold its other end."""
+        if os.name != "posix":
+            return
+        poll = select.poll()
+        poll.register(fd, select.POLLOUT if write else select.POLLIN)
+        while not poll.poll(1000 * PERIOD):
+            if self._end is not None:
+                raise EOFError
+
+    def _parse(self, data, number, most, seconds) -> Reply:
+        limits = wire.WireLimits(most, 1000, 3)
+        reply = wire.unpack(data, limits)
+        if type(reply) is not dict or reply.get("id") != number:
+            raise wire.WireError("not the answer to this question")
+        output, error = reply.get("output"), reply.get("error")
+        if type(output) is not str:
+            raise wire.WireError("no output")
+        output = output[: 2 * self.limits.output_bytes]
+        if error is not None:
+            strings = type(error) is list and [type(part) for part in error] == [str] * 3
+            if not strings:
+                raise wire.WireError("an error that is none")
+            error = StudentException(*(_one_line(part) for part in error))
+            return Reply(output=output, error=error, seconds=seconds)
+        limits = wire.WireLimits(most, self.limits.reply_items, self.limits.reply_depth)
+        value, changed = reply.get("value"), reply.get("changed")
+        if type(value) is not bytes or type(changed) is not dict:
+            raise wire.WireError("no value")
+        if not all(type(part) is bytes for part in changed.values()):
+            raise wire.WireError("arguments that are none")
+        args = {key: wire.unpack(part, limits) for key, part in changed.items()}
+        return Reply(wire.unpack(value, limits), args, output, None, seconds)
+
+    def _last_words(self) -> str:
+        try:
+            status = self._process.wait(CLOSE_SECONDS)
+        except subprocess.TimeoutExpired:
+            return "closed its channel to the desk"
+        number = -status if status < 0 else status - 128
+        if number in set(signal.Signals):
+            how = f"ended by signal {number} ({signal.Signals(number).name})"
+        else:
+            how = f"ended with exit status {status}"
+        self._drain.join(1)
+        words = self.output.strip().splitlines()
+        return _one_line(f"{how}: {words[-1]}" if words else how)[:500]
+
+
+def _one_line(text: str) -> str:
+    return "".join(c if c.isprintable() else " " for c in text)[:2500]
+
+
+# What bubblewrap is told.
+
+VARIABLES = {
+    "HOME": "/tmp",
+    "TMPDIR": "/tmp",
+    "USER": "student",
+    "LANG": "C.UTF-8",
+    "MPLBACKEND": "Agg",
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "PYTHONHASHSEED": "0",
+    "PYTHONUTF8": "1",
+}
+
+
+def _isolation() -> list[str]:
+    kinds = ["ipc", "net", "pid", "uts", "cgroup-try"]
+    if os.getuid() == 0:
+        # No user namespace: in one of root's own, worker.py could not become another user, and the
+        # kernel's limit on processes would not hold. worker.py gives these two up by doing so.
+        who = ["--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
+    else:
+        who = ["--unshare-user", "--uid", str(USERS[0]), "--gid", str(USERS[0])]
+    return [
+        *who,
+        *(f"--unshare-{kind}" for kind in kinds),
+        *("--hostname", "sandbox", "--new-session", "--die-with-parent"),
+    ]
+
+
+def _environment() -> list[str]:
+    path = {"PATH": f"{os.path.dirname(sys.executable)}:/usr/bin:/bin"}
+    return [
+        "--clearenv",
+        *(part for item in (VARIABLES | path).items() for part in ("--setenv", *item)),
+    ]
+
+
+def _filesystem(limits: Limits, packages: list[Path]) -> list[str]:
+    shown: dict[str, str] = {}  # where inside -> what outside
+    for path in sorted(_interpreter()):
+        if not any(path.startswith(f"{other}/") for other in shown):
+            shown[path] = os.path.realpath(path)
+    shown |= {f"/desk/{name}": str(HERE / name) for name in ("wire.py", "worker.py")}
+    for package in packages:
+        if not package.is_dir():
+            raise ValueError(f"{package}: no folder of a Python package")
+        shown[f"/packages/{package.resolve().name}"] = str(package.resolve())
+    args, made = [], set()
+    for inside, outside in shown.items():
+        for parent in reversed(PurePosixPath(inside).parents):
+            # bwrap would make them for itself alone, and worker.py is soon another user.
+            if str(parent) not in made | {"/"}:
+                args += ["--perms", "0755", "--dir", str(parent)]
+                made.add(str(parent))
+        args += ["--ro-bind", outside, inside]
+    for link in ("/bin", "/lib", "/lib32", "/lib64", "/sbin"):
+        if os.path.islink(link):
+            args += ["--symlink", os.readlink(link), link]
+    size = str(limits.file_bytes)
+    args += ["--proc", "/proc", "--dev", "/dev"]
+    for folder in FOLDERS:
+        args += ["--perms", "1777", "--size", size, "--tmpfs", folder]
+    # Their own files in memory would be bounded by nothing.
+    return [*args, "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", LAB]
+
+
+def _interpreter() -> set[str]:
+    """What Python needs, and no more: a checkout may lie in /usr/src, a home beside the prefix."""
+    prefixes = {sys.prefix, sys.base_prefix, sys.exec_prefix, "/usr"}
+    prefixes |= {os.path.realpath(prefix) for prefix in prefixes}
+    program = sys.executable
+    while True:  # from a virtual environment's `python`, link by link, to the real one
+        prefixes.add(os.path.dirname(os.path.dirname(program)))
+        if not os.path.islink(program):
+            break
+        program = os.path.normpath(os.path.join(os.path.dirname(program), os.readlink(program)))
+    paths = {
+        os.path.join(prefix, part)
+        for prefix in prefixes
+        for part in ("bin", "lib", "lib32", "lib64", "pyvenv.cfg")
+    }
+    paths |= {"/etc/ld.so.cache", "/etc/localtime", "/etc/alternatives", "/sys/devices/system/cpu"}
+    paths |= {folder for folder in (*site.getsitepackages(), "/bin", "/lib", "/lib64", "/sbin")}
+    links = {"/bin", "/lib", "/lib32", "/lib64", "/sbin"}
+    return {
+        path
+        for path in paths
+        if os.path.exists(path) and not (path in links and os.path.islink(path))
+    }
+
+
+def _free_user() -> int:
+    """A user of USERS that runs nothing now."""
+    taken = set()
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                taken.add(os.stat(f"/proc/{name}").st_uid)
+    while (user := secrets.choice(USERS)) in taken:
+        pass
+    return user
+
+
+def _first_process(info: int) -> int | None:
+    """The first process in the sandbox, which bwrap names; None if bwrap failed."""
+    text = b""
+    while part := os.read(info, 4096):
+        text += part
+    return json.loads(text)["child-pid"] if text else None
+
+
+def _ended(process: int, seconds: float) -> bool:
+    """Whether it ends in time. The first of a namespace ends when no other is left in it."""
+    poll = select.poll()
+    poll.register(process, select.POLLIN)
+    return bool(poll.poll(1000 * seconds))
+
+
+def _resident(proc: int, name: str) -> int:
+    """Bytes of one process that are in memory, the shared ones in full."""
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        return int(_read(proc, f"{name}/statm").split()[1]) * os.sysconf("SC_PAGESIZE")
+    return 0
+
+
+def _filled(proc: int, name: str) -> int:
+    """The same without what is read from files; what n processes share counts an nth each."""
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        lines = _read(proc, f"{name}/smaps_rollup").splitlines()
+        parts = (line.split() for line in lines)
+        return sum(int(part[1]) << 10 for part in parts if part[0] in (b"Pss_Anon:", b"Pss_Shmem:"))
+    return 0
+
+
+def _read(folder: int, name: str) -> bytes:
+    fd = os.open(name, os.O_RDONLY, dir_fd=folder)
+    with open(fd, "rb") as file:
+        return file.read()
+
+
+# System calls that no lab needs and that fill memory past every limit, open a door into the kernel,
+# or reach the machine below a virtual one. Numbers: x86_64, aarch64.
+
+FORBIDDEN = {
+    "acct": (163, 89),
+    "add_key": (248, 217),
+    "bpf": (321, 280),
+    "chroot": (161, 51),
+    "delete_module": (176, 106),
+    "finit_module": (313, 273),
+    "fsconfig": (431, 431),
+    "fsmount": (432, 432),
+    "fsopen": (430, 430),
+    "fspick": (433, 433),
+    "init_module": (175, 105),
+    "io_uring_enter": (426, 426),
+    "io_uring_register": (427, 427),
+    "io_uring_setup": (425, 425),
+    "kexec_file_load": (320, 294),
+    "kexec_load": (246, 104),
+    "keyctl": (250, 219),
+    "memfd_create": (319, 279),
+    "memfd_secret": (447, 447),
+    "mount": (165, 40),
+    "mount_setattr": (442, 442),
+    "move_mount": (429, 429),
+    "mq_open": (240, 180),
+    "msgget": (68, 186),
+    "name_to_handle_at": (303, 264),
+    "open_by_handle_at": (304, 265),
+    "open_tree": (428, 428),
+    "perf_event_open": (298, 241),
+    "pivot_root": (155, 41),
+    "process_vm_readv": (310, 270),
+    "process_vm_writev": (311, 271),
+    "ptrace": (101, 117),
+    "quotactl": (179, 60),
+    "reboot": (169, 142),
+    "request_key": (249, 218),
+    "semget": (64, 190),
+    "setns": (308, 268),
+    "shmget": (29, 194),
+    "swapoff": (168, 225),
+    "swapon": (167, 224),
+    "syslog": (103, 116),
+    "umount2": (166, 39),
+    "unshare": (272, 97),
+    "userfaultfd": (323, 282),
+}
+# machine: (AUDIT_ARCH, column above, clone, clone3, socket)
+MACHINES = {
+    "x86_64": (0xC000003E, 0, 56, 435, 41),
+    "aarch64": (0xC00000B7, 1, 220, 435, 198),
+}
+NEW_NAMESPACES = 0x7E020000  # CLONE_NEW{NS,CGROUP,UTS,IPC,USER,PID,NET}
+SOCKETS = (1, 2, 10)  # AF_UNIX, AF_INET, AF_INET6: each of them ends at the sandbox's own network
+
+
+def seccomp_rules() -> bytes:
+    """The filter, as the kernel's BPF: see seccomp(2)."""
+    arch, column, clone, clone3, socket = MACHINES[platform.machine()]
+    load, equal, at_least, bits, give = 0x20, 0x15, 0x35, 0x45, 0x06
+    number, machine, argument = 0, 4, 16  # offsets in struct seccomp_data
+    allow, kill, fail = 0x7FFF0000, 0x80000000, 0x00050000
+
+    rules = [(load, 0, 0, machine), (equal, 1, 0, arch), (give, 0, 0, kill), (load, 0, 0, number)]
+
+    def when(test, value, *then):
+        rules.extend([(test, 0, len(then), value), *then])
+
+    when(at_least, 0x40000000, (give, 0, 0, fail | errno.ENOSYS))  # the x32 numbers
+    for numbers in FORBIDDEN.values():
+        when(equal, numbers[column], (give, 0, 0, fail | errno.EPERM))
+    # Its flags are out of a filter's sight; told that there is none, the C library takes clone.
+    when(equal, clone3, (give, 0, 0, fail | errno.ENOSYS))
+    when(
+        equal,
+        clone,
+        (load, 0, 0, argument),
+        (bits, 0, 1, NEW_NAMESPACES),
+        (give, 0, 0, fail | errno.EPERM),
+        (give, 0, 0, allow),
+    )
+    when(
+        equal,
+        socket,
+        (load, 0, 0, argument),
+        *((equal, len(SOCKETS) - place, 0, kind) for place, kind in enumerate(SOCKETS)),
+        (give, 0, 0, fail | errno.EAFNOSUPPORT),
+        (give, 0, 0, allow),
+    )
+    rules.append((give, 0, 0, allow))
+    return b"".join(struct.pack("=HBBI", *rule) for rule in rules)

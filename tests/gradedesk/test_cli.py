@@ -1,0 +1,236 @@
+"""The command `gradedesk`: what it prints, writes and exits with."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from gradedesk import cli, sandbox
+from gradedesk.doctor import Check
+from gradedesk.journal import Journal
+from tools.make_class import Maker, write
+
+ROOT = Path(__file__).resolve().parents[2]
+LAB = "lab01-ngram"
+needs_sandbox = pytest.mark.skipif(bool(sandbox.available()), reason=str(sandbox.available()))
+
+
+@pytest.fixture
+def gradedesk(capsys, monkeypatch):
+    """gradedesk("grade", ...) -> (exit code, stdout, stderr), in this process."""
+
+    def call(*args):
+        monkeypatch.setattr(sys, "argv", ["gradedesk", *map(str, args)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as caught:
+            cli.main()
+            raise SystemExit(0)
+        said = capsys.readouterr()
+        return caught.value.code or 0, said.out, said.err
+
+    monkeypatch.delenv("GRADEDESK_DB", raising=False)
+    return call
+
+
+@pytest.fixture(scope="module")
+def maker():
+    return Maker(LAB)
+
+
+COMMANDS = "release collect grade feedback report export rebuild doctor check".split()
+
+
+def test_the_module_is_the_command():
+    run = subprocess.run(
+        [sys.executable, "-m", "gradedesk", "--help"], capture_output=True, text=True, cwd=ROOT
+    )
+    assert run.returncode == 0 and all(f" {name} " in run.stdout for name in COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_has_an_example_that_parses(gradedesk, command):
+    """Each example of the help is a command line with the right arguments."""
+    code, out, _ = gradedesk(command, "--help")
+    assert code == 0
+    text = " ".join(out.split())
+    assert f"Example: gradedesk {command}" in text
+    words = re.search(r"Example: gradedesk (.*)$", text)[1].split()
+    with cli.typer.main.get_command(cli.app).make_context("gradedesk", words) as context:
+        name, command_, rest = context.command.resolve_command(context, words)
+        assert name == command and command_.make_context(name, rest).params
+
+
+@pytest.mark.parametrize(
+    "args, says",
+    [
+        (["grade"], "Missing argument"),
+        (["grade", LAB, "--jobs", "0"], "Invalid value for '--jobs'"),
+        (["collect", LAB, ".", "--format", "blackboard"], "'blackboard' is not one of"),
+        (["spell"], "No such command"),
+    ],
+)
+def test_wrong_usage_exits_with_2(gradedesk, args, says):
+    code, _, err = gradedesk(*args)
+    assert code == 2 and says in " ".join(err.replace("│", " ").split())
+
+
+def test_a_mistake_of_the_user_is_one_line(gradedesk, tmp_path):
+    desk, here = tmp_path / "desk", ["--course", ROOT]
+    (tmp_path / "bad.ipynb").write_text("{", encoding="utf-8")
+    for args, says in {
+        ("grade", "lab99", "--desk", desk, *here): "There is no lab 'lab99'",
+        ("grade", LAB, "--desk", desk, "--course", tmp_path): "the folder has no lab",
+        ("feedback", LAB, "--desk", desk, *here): "There is no desk",
+        ("report", LAB, "--desk", desk, *here): "run `gradedesk collect` first",
+        ("export", "--desk", desk): "There is no desk",
+        ("rebuild", "--desk", desk, *here): "There is no desk",
+        ("collect", LAB, tmp_path / "no.zip", "--format", "canvas", "--desk", desk): "no.zip",
+        ("check", tmp_path / "no.ipynb", *here): "cannot be read: No such file",
+        ("check", tmp_path / "bad.ipynb", *here): "is not a notebook",
+        ("check", tmp_path, *here): "Is a directory",
+        (
+            *("collect", LAB, tmp_path, "--format", "plain", "--desk", desk),
+            *("--deadline", "tomorrow"),
+        ): "'tomorrow' is no time: write it as 2026-10-12T23:59+02:00",
+    }.items():
+        code, out, err = gradedesk(*args)
+        assert (code, out, err.count("\n")) == (2, "", 1), (args, err)
+        assert err.startswith("gradedesk: ") and says in err, err
+
+
+def test_where_the_sandbox_is_missing_grade_refuses(gradedesk, tmp_path, monkeypatch):
+    monkeypatch.setattr(sandbox, "available", lambda: "No bubblewrap: apt-get install bubblewrap")
+    code, out, err = gradedesk("grade", LAB, "--desk", tmp_path, "--course", ROOT)
+    assert (code, out) == (2, "") and "apt-get install bubblewrap" in err
+
+
+# --- A class from the platform to the grades -----------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def handed_in(maker, tmp_path_factory):
+    """Seven submissions as Canvas gives them."""
+    folder = tmp_path_factory.mktemp("canvas")
+    cases = {case.name: case for case in maker.cases()}
+    names = "correct half blank tests-edited os-exit no-bytes contexts-too-long".split()
+    write([cases[name] for name in names], LAB, folder)
+    return folder
+
+
+@needs_sandbox
+def test_from_release_to_grades(gradedesk, tmp_path, handed_in):
+    desk = ["--desk", tmp_path / "desk"]
+    course = ["--course", ROOT]
+    code, out, _ = gradedesk("release", LAB, "--out", tmp_path / "handout", *course)
+    assert code == 0 and Path(out.strip()).is_file()
+
+    code, out, _ = gradedesk("collect", LAB, handed_in, "--format", "canvas", *desk)
+    assert code == 0 and "7 collected" in out
+
+    code, out, err = gradedesk("grade", LAB, "--jobs", 2, *desk, *course)
+    rows = {line[:27].strip(): line[27:].split()[0] for line in out.splitlines()[1:7]}
+    assert rows == {
+        "graded": "4",
+        "graded, alterations undone": "1",
+        "partly": "1",
+        "unreadable": "1",
+        "missing": "0",
+        "needs hand grading": "5",
+    }, out
+    assert code == 1 and err == ""  # somebody's could not be graded
+    assert re.search(r"osexit-\d+: partly\. q7-best: The student's code ended", out)
+    assert re.search(r"nobytes-\d+: unreadable\. The file is empty", out)
+    assert "7 graded now" in out and "0 before" in out
+    journal = tmp_path / "desk" / "journal.jsonl"
+    kept = journal.read_bytes()
+
+    code, out, _ = gradedesk("grade", LAB, *desk, *course)
+    assert code == 1 and "0 graded now" in out and "7 before" in out
+    assert journal.read_bytes() == kept
+
+    student = next(iter(os.listdir(tmp_path / "desk" / "submitted")))
+    code, out, _ = gradedesk("feedback", LAB, *desk, *course)
+    assert code == 0 and out.startswith("7 pages in ")
+    code, out, _ = gradedesk("feedback", LAB, "--student", student, *desk, *course)
+    assert code == 0 and Path(out.strip()).is_file()
+    code, out, _ = gradedesk("report", LAB, *desk, *course)
+    assert code == 0 and Path(out.strip()).is_file()
+    for form in ("csv", "moodle", "canvas"):
+        target = tmp_path / f"{form}.csv"
+        code, out, err = gradedesk("export", "--format", form, "--out", target, *desk)
+        assert code == 0 and target.is_file(), err
+    (tmp_path / "desk" / "gradebook.db").unlink()
+    code, out, _ = gradedesk("rebuild", *desk, *course)
+    assert code == 0 and out == "7 results of 1 labs are in the gradebook.\n"
+    assert (tmp_path / "desk" / "gradebook.db").is_file()
+
+    journal.write_bytes(kept.replace(b'{"student"', b"{", 1))
+    code, _, err = gradedesk("rebuild", *desk, *course)
+    assert code == 1 and "line 1 cannot be read; `grade` does those again" in err
+
+
+@needs_sandbox
+def test_without_the_sandbox_grade_says_what_it_gives_up(gradedesk, tmp_path, maker):
+    folder = tmp_path / "submitted" / "me" / LAB
+    folder.mkdir(parents=True)
+    (folder / f"{LAB}.ipynb").write_bytes(maker.data(maker.solutions))
+    args = ["--no-sandbox", "--student", "me", "--desk", tmp_path, "--course", ROOT]
+    code, out, err = gradedesk("grade", LAB, *args)
+    assert code == 0 and "1 graded now" in out
+    assert " ".join(sandbox.GIVEN_UP.split()) in " ".join(err.split())
+    (result,) = Journal(tmp_path / "journal.jsonl")
+    assert result.points == 90
+
+
+# --- doctor and check ----------------------------------------------------------------------------
+
+
+def test_doctor_says_what_to_do(gradedesk, monkeypatch):
+    found = [Check("bubblewrap", True, "0.11", ""), Check("disk", False, "1 MB left", "make room")]
+    monkeypatch.setattr("gradedesk.doctor.checks", lambda *args: found)
+    code, out, _ = gradedesk("doctor")
+    assert code == 1 and "FAILED" in out and "What to do: make room" in out
+    monkeypatch.setattr("gradedesk.doctor.checks", lambda *args: found[:1])
+    assert gradedesk("doctor")[0] == 0
+
+
+def test_check_counts_the_public_tests_of_one_s_own_notebook(gradedesk, tmp_path, maker):
+    """With the released lab beside it, and with the notebook alone, as at home."""
+    public = sum(cell.points for cell in maker.lab.tests if not cell.hidden)
+    hidden = sum(cell.points for cell in maker.lab.tests if cell.hidden)
+    ends = f"At grading {hidden:g} more come from hidden tests, and 10 by hand."
+    mine = tmp_path / f"{LAB}.ipynb"
+    for course in (ROOT, tmp_path):
+        mine.write_bytes(maker.data(maker.solutions))
+        code, out, err = gradedesk("check", mine, "--course", course)
+        assert code == 0 and f"Points so far: {public:g} of {public:g}. {ends}" in " ".join(
+            out.split()
+        )
+        mine.write_bytes(maker.last("return 1 / 0"))
+        code, out, err = gradedesk("check", mine, "--course", course)
+        assert code == 0 and f"Points so far: {public - 4:g} of {public:g}." in out
+        assert "q7-best: failed\nZeroDivisionError: division by zero" in out
+        assert re.search(r"q7 +0 +4 +0 of 1 tests", out)
+
+
+def test_check_of_the_released_lab_in_its_place(gradedesk, tmp_path):
+    shutil.copytree(ROOT / "labs" / LAB, tmp_path / "labs" / LAB)
+    path = tmp_path / "labs" / LAB / f"{LAB}.ipynb"
+    code, out, _ = gradedesk("check", path, "--course", tmp_path)
+    assert code == 0 and "Points so far: 0 of 46." in out and "not answered yet?" in out
+
+
+def test_check_says_what_is_wrong_with_the_notebook(gradedesk, tmp_path, maker):
+    mine = tmp_path / f"{LAB}.ipynb"
+    mine.write_bytes(b"")
+    code, out, err = gradedesk("check", mine, "--course", ROOT)
+    assert (code, out) == (1, "") and err.endswith("The file is empty.\n")
+    easy = next(case for case in maker.broken() if case.name == "tests-edited")
+    mine.write_bytes(easy.data)
+    code, out, _ = gradedesk("check", mine, "--course", ROOT)
+    assert code == 0 and "Points so far: 42 of 46." in out
+    assert "Note: The test cell q1-example was edited; the lab's own was used." in out

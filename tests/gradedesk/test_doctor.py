@@ -1,0 +1,67 @@
+"""The doctor: what it finds, and that its attempts to break out would tell if they came through."""
+
+import sys
+
+import pytest
+
+from gradedesk import doctor, sandbox
+from gradedesk.sandbox import Sandbox
+
+WHY_NOT = sandbox.available()
+isolated = pytest.mark.skipif(WHY_NOT is not None, reason=str(WHY_NOT))
+
+
+@isolated
+def test_this_machine_can_grade(tmp_path):
+    found = doctor.checks(tmp_path / "grading")
+    assert not [check for check in found if not check.ok and check.name not in ("disk", "memory")]
+    assert len(found) == 7 + len(doctor.ATTEMPTS)
+    assert all(check.detail and not check.mend for check in found if check.ok)
+
+
+# Those that do no harm where nothing holds them back.
+HARMLESS = (
+    doctor._read_a_file,
+    doctor._read_the_course,
+    doctor._read_the_environment,
+    doctor._end_another_process,
+    doctor._use_the_network,
+    doctor._become_root,
+    doctor._outlive_the_desk,
+)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the attempts are on Linux's system calls")
+@pytest.mark.parametrize("attempt", HARMLESS, ids=lambda attempt: attempt.__name__)
+def test_each_attempt_comes_through_without_a_sandbox(attempt):
+    with doctor._outside() as outside:
+        check = doctor._try(attempt, lambda limits: Sandbox(limits, isolated=False), outside)
+    assert not check.ok and "not known" not in check.detail
+    assert check.mend
+
+
+@isolated
+def test_an_attempt_that_fails_is_not_contained(monkeypatch):
+    def broken(make, outside):
+        return doctor._answer(make, "got = undefined")
+
+    check = doctor._try(broken, Sandbox, None)
+    assert not check.ok and "NameError" in check.detail
+
+
+def test_no_bubblewrap(monkeypatch):
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setenv("PATH", "")
+    found = {check.name: check for check in doctor.checks()}
+    assert found["bubblewrap"].mend == found["sandbox"].mend == sandbox.INSTALL
+    assert not found["sandbox"].ok
+
+
+def test_every_failure_says_what_to_do(monkeypatch, tmp_path):
+    monkeypatch.setattr(doctor, "DISK_BYTES", 1 << 60)
+    monkeypatch.setattr(doctor, "PYTHONS", ((4, 0), (4, 1)))
+    monkeypatch.setattr(sys, "platform", "darwin")
+    found = {check.name: check for check in doctor.checks(tmp_path)}
+    assert not found["disk"].ok and "1,099,511,627,776 MB" in found["disk"].mend
+    assert "Python 4.0 to 4.1" in found["Python"].mend
+    assert "container" in found["system"].mend and "container" in found["sandbox"].mend

@@ -1,0 +1,387 @@
+"""One submission through the real sandbox: every lab, and small labs made for one question each."""
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from gradedesk import run, sandbox
+from gradedesk.lab import Lab
+from tools.make_class import Maker
+
+ROOT = Path(__file__).resolve().parents[2]
+LABS = sorted(path.stem for path in (ROOT / "solutions").glob("*/*.ipynb"))
+pytestmark = pytest.mark.skipif(bool(sandbox.available()), reason=str(sandbox.available()))
+
+
+@pytest.fixture(scope="module", params=LABS)
+def maker(request):
+    return Maker(request.param)
+
+
+# --- The labs of the course ----------------------------------------------------------------------
+
+
+def test_the_solution_earns_everything_twice(maker):
+    data = maker.data(maker.solutions)
+    first, second = (run.grade_one(maker.lab, data, "ada") for _ in range(2))
+    assert first.status == "graded" and first.note == "" and first.problems == []
+    assert [test.message for test in first.tests if test.outcome != "passed"] == []
+    assert first.points == sum(cell.points for cell in maker.lab.tests)
+    assert first.max_points == 100 and first.needs_hand_grading
+    assert first.submission == run.digest(data) and first.answers == maker.solutions
+    fixed = {"seconds": 0.0, "graded_at": ""}
+    assert dataclasses.replace(first, **fixed) == dataclasses.replace(second, **fixed)
+
+
+def test_the_blank_lab_earns_nothing(maker):
+    result = run.grade_one(maker.lab, json.dumps(maker.release).encode(), "ada")
+    assert result.status == "graded" and result.points == 0
+    assert {test.outcome for test in result.tests} == {"failed"}
+    assert all("NotImplementedError" in test.message for test in result.tests)
+    assert not result.needs_hand_grading
+
+
+def test_a_sample_of_the_mistakes(maker):
+    """All of them are checked in tests/test_labs.py; here some go through the sandbox."""
+    for case in maker.mistaken()[::9]:
+        result = run.grade_one(maker.lab, case.data, case.student)
+        failed = [test for test in result.tests if test.outcome != "passed"]
+        assert result.status == "graded", (case.name, result.note)
+        assert {test.question for test in failed} == case.lost, case.name
+        assert case.says.lower() in " ".join(test.message for test in failed).lower(), case.name
+
+
+# --- Small labs ----------------------------------------------------------------------------------
+
+
+def cell(source, grade_id="", kind="text", points=0):
+    marks = {
+        "setup": {"grade": False, "solution": False},
+        "answer": {"grade": False, "solution": True},
+        "test": {"grade": True, "solution": False, "points": points},
+    }
+    mark = {"nbgrader": {"grade_id": grade_id, **marks[kind]}} if kind != "text" else {}
+    return {"cell_type": "code", "id": grade_id, "source": source, "metadata": mark}
+
+
+F = "def f(x):\n    return x + 1"
+
+
+@pytest.fixture
+def small(tmp_path):
+    """small(cells, answers) grades the answers (by grade_id) to a lab of these cells."""
+
+    def grade(cells, answers=None, limits=None, **options):
+        notebook = {"nbformat": 4, "metadata": {}, "cells": cells}
+        path = tmp_path / "small.ipynb"
+        path.write_text(json.dumps(notebook), encoding="utf-8")
+        lab = Lab.load(path)
+        mine = [
+            dict(c, source=(answers or {}).get(c["id"], made.release))
+            for c, made in zip(cells, lab, strict=True)
+        ]
+        given = {"cell_seconds": 1.0, "total_seconds": 20.0} | (limits or {})
+        notebook["cells"] = mine
+        data = json.dumps(notebook).encode()
+        return run.grade_one(lab, data, "ada", sandbox.Limits(**given), **options)
+
+    return grade
+
+
+def outcomes(result):
+    return {test.grade_id: test.outcome for test in result.tests}
+
+
+def test_a_killed_sandbox_costs_only_its_own_question(small):
+    cells = [
+        cell("import math", "setup", "setup"),
+        cell(F, "q1", "answer"),
+        cell("assert f(1) == 2, 'one'", "q1-a", "test", 2),
+        cell("def g(x):\n    return x", "q2", "answer"),
+        cell("assert g(0) == 0, 'zero'", "q2-a", "test", 2),
+        cell("assert g(1) == 1, 'one'", "q2-b", "test", 2),
+        cell("assert g(2) == 2, 'two'", "q2-c", "test", 2),
+        cell("def h(x):\n    return f(x) + math.floor(0.5)", "q3", "answer"),
+        cell("assert h(1) == 2, 'one'", "q3-a", "test", 2),
+    ]
+    exits = "import os\nos._exit(3)"
+    for answer, want in {
+        "def g(x):\n    while x == 1: pass\n    return x": "passed timeout passed",
+        "def g(x):\n    if x != 1:\n        import os\n        os._exit(0)": "died failed died",
+        f"def g(x):\n    return x\n{exits}": "died died died",
+        f"{exits}": "died died died",
+        "while True: pass": "timeout timeout timeout",
+    }.items():
+        result = small(cells, {"q1": F, "q2": answer, "q3": cells[7]["source"]})
+        assert result.status == "partly" and result.note.startswith("q2-"), answer
+        want = dict(zip(("q2-a", "q2-b", "q2-c"), want.split(), strict=True))
+        assert outcomes(result) == {"q1-a": "passed", **want, "q3-a": "passed"}, answer
+        assert result.points == 4 + 2 * list(want.values()).count("passed")
+
+
+def test_after_two_strikes_a_question_is_not_tried_again(small):
+    tests = [cell(f"assert f({i}) == 2, 'x'", f"q1-{i}", "test", 1) for i in range(5)]
+    result = small([cell(F, "q1", "answer"), *tests], {"q1": "def f(x):\n    while True: pass"})
+    assert list(outcomes(result).values()) == ["timeout"] * 2 + ["not-run"] * 3
+    assert result.status == "partly" and "(and 4 more tests)" in result.note
+
+
+def test_the_submission_s_own_time_ends_it(small):
+    cells = []
+    for i in range(9):
+        cells += [
+            cell(f"def f{i}():\n    return 1", f"q{i}", "answer"),
+            cell(f"assert f{i}() == 1, 'x'", f"q{i}-a", "test", 1),
+        ]
+    loops = {f"q{i}": f"def f{i}():\n    while True: pass" for i in range(9)}
+    start = time.monotonic()
+    result = small(cells, loops, {"total_seconds": 4.0})
+    assert time.monotonic() - start < 4 + run.GRACE
+    assert result.status == "partly" and "not-run" in outcomes(result).values()
+    assert "4 s" in result.tests[-1].message
+
+
+def test_a_broken_answer_is_explained_in_the_tests_that_need_it(small):
+    cells = [
+        cell(F, "q1", "answer"),
+        cell("assert f(1) == 2, 'one'", "q1-a", "test", 2),
+        cell("def g():\n    return 3", "q2", "answer"),
+        cell("assert g() == 3, 'three'", "q2-a", "test", 2),
+    ]
+    for answer, says in {
+        "def f(x:\n  pass": "The cell q1 failed: SyntaxError",
+        "x = 1\n%matplotlib inline": "'%matplotlib inline': IPython's magic commands",
+        "1 / 0": "The cell q1 failed: ZeroDivisionError: division by zero",
+        "def f(x):\n    raise NotImplementedError()": "not answered yet?",
+        "def f(x):\n    return {}[x]": "KeyError: 1",
+        "f = 3": "'int' object is not callable",
+        "": "name 'f' is not defined",
+        "def f(x):\n    return 'a'": "one",
+        "def f(x):\n    return 1": "one",
+    }.items():
+        result = small(cells, {"q1": answer, "q2": cells[2]["source"]})
+        assert outcomes(result) == {"q1-a": "failed", "q2-a": "passed"}, answer
+        assert result.status == "graded" and says in result.tests[0].message, result.tests[0]
+
+
+def test_a_test_meets_only_what_the_lab_defines(small):
+    """Not a name that the student made up, and not a checker that the student replaced."""
+    cells = [
+        cell("import math\nlimit = 5", "setup", "setup"),
+        cell(F, "q1", "answer"),
+        cell("assert leaked == 1, 'leaked'", "q1-leak", "test", 1),
+        cell("assert limit == 5 and math.pi > 3, 'setup'", "q1-setup", "test", 1),
+        cell("assert len([f(1)]) == 1 and abs(-1) == 1, 'builtins'", "q1-builtin", "test", 1),
+        cell("mine = 1\nassert f(1) == 2, 'f'", "q1-own", "test", 1),
+        cell("assert mine == 1, 'another test'", "q1-other", "test", 1),
+    ]
+    evil = f"{F}\nleaked = 1\nlimit = 0\nmath.pi = 0\nlen = abs = None\nimport builtins\n"
+    result = small(cells, {"q1": evil + "builtins.len = builtins.abs = lambda *a: 7"})
+    failed = {name for name, outcome in outcomes(result).items() if outcome == "failed"}
+    assert failed == {"q1-leak", "q1-other"}
+    assert "NameError: name 'leaked'" in result.tests[0].message
+
+
+HIDDEN = "# Hidden tests: secrets.\n### BEGIN HIDDEN TESTS\n{}\n### END HIDDEN TESTS"
+
+
+def test_feedback_says_nothing_of_a_hidden_test_but_what_its_author_wrote(small):
+    """The instructor's message says more, and never reaches students."""
+    close = "import numpy as np\nnp.testing.assert_allclose([f(41)], [4242]"
+    tests = {
+        "assert f(41) == 4242, 'Off by one?'": "Off by one?",
+        "assert f(41) == 4242": "A hidden test failed.",
+        f"{close}, err_msg='Close?')": "Close?",
+        f"{close})": "A hidden test failed.",
+        "def check(x):\n    assert x == 4242, 'Checked?'\ncheck(f(41))": "Checked?",
+        "assert f('4242') == 'x', 'no'": "Your code raised TypeError.",
+        "assert f(41).spam(4242), 'no'": "The answer has a type or a shape that the test "
+        "cannot use.",
+    }
+    cells = [cell(F, "q1", "answer")]
+    for i, body in enumerate(tests):
+        cells.append(cell(HIDDEN.format(body), f"q1-hidden-{i}", "test", 1))
+    result = small(cells, {"q1": F})
+    assert [test.student_message for test in result.tests] == list(tests.values())
+    assert all(test.hidden and test.title == "secrets" for test in result.tests)
+    assert not any("4242" in test.student_message for test in result.tests)
+    assert "4242" in result.tests[2].message
+    tells = "def f(x):\n    raise ValueError(f'it was {x}')"
+    result = small(cells, {"q1": tells})
+    assert {test.student_message for test in result.tests} == {"Your code raised ValueError."}
+    named = "def f(x):\n    raise type(f'It was {x}', (Exception,), {})"
+    result = small(cells, {"q1": named})
+    assert not any("It was" in test.student_message for test in result.tests)
+
+
+def test_messages_are_short_and_printable(small):
+    cells = [cell(F, "q1", "answer"), cell("assert 0, f(1) * 9999", "q1-a", "test", 1)]
+    result = small(cells, {"q1": "def f(x):\n    return 'long \\x1b[31m \\u202e \\0\\n'"})
+    message = result.tests[0].message
+    assert len(message) < 1000 and len(message.splitlines()) <= 9
+    assert all(c.isprintable() or c == "\n" for c in message)
+
+
+def test_random_numbers_are_the_same_in_every_run(small):
+    draws = "import random\nimport numpy as np\nassert 0, f'{random.random()} {np.random.rand()}'"
+    cells = [
+        cell(F, "q1", "answer"),
+        cell(draws, "q1-a", "test", 1),
+        cell("assert 0, str(f(1))", "q1-b", "test", 1),
+    ]
+    answer = {"q1": "import random\ndef f(x):\n    return [random.random(), hash('a')]"}
+    first, second = (small(cells, answer).tests for _ in range(2))
+    assert [t.message for t in first] == [t.message for t in second]
+
+
+def test_what_a_test_prints_is_no_protocol(small):
+    forged = json.dumps({"test": {"grade_id": "q1-a", "points": 99}})
+    print_it = f"import os\nprint({forged!r})\nos.write(1, {forged.encode() + bytes([10])!r})\n"
+    cells = [cell(F, "q1", "answer"), cell(f"{print_it}assert f(1) == 2, 'x'", "q1-a", "test", 1)]
+    result = small(cells, {"q1": "def f(x):\n    return 0"})
+    assert (result.status, result.points) == ("graded", 0)
+
+
+def test_what_an_answer_prints_is_kept(small):
+    cells = [cell(F, "q1", "answer"), cell("assert f(1) == 2, 'x'", "q1-a", "test", 1)]
+    result = small(cells, {"q1": f"{F}\nprint('Où? 🦊')\nfor i in range(10**5): print(i)"})
+    assert result.output["q1"].startswith("Où? 🦊\n0\n1\n")
+    assert len(result.output["q1"]) < run.STORED + 100 and result.points == 1
+
+
+def test_a_test_that_takes_too_long_by_itself(small):
+    """The clock of a test cell runs outside of the student's code, too."""
+    cells = [
+        cell(F, "q1", "answer"),
+        cell("f(1)\nwhile True: pass", "q1-a", "test", 1),
+        cell("assert f(1) == 2, 'x'", "q1-b", "test", 1),
+    ]
+    result = small(cells, {"q1": F})
+    assert outcomes(result) == {"q1-a": "timeout", "q1-b": "passed"}
+
+
+def test_a_trusted_process_that_hangs_is_killed_from_outside(small, monkeypatch):
+    """And what it told before is kept."""
+    monkeypatch.setattr(run, "GRACE", 1.0)
+    stuck = "import signal\nsignal.signal(signal.SIGALRM, signal.SIG_IGN)\nwhile True: pass"
+    cells = [
+        cell(F, "q1", "answer"),
+        cell("assert f(1) == 2, 'x'", "q1-a", "test", 1),
+        cell(stuck, "q1-b", "test", 1),
+    ]
+    result = small(cells, {"q1": F}, {"total_seconds": 2.0})
+    assert outcomes(result) == {"q1-a": "passed", "q1-b": "not-run"}
+    assert result.status == "partly" and result.points == 1 and "ran out of time" in result.note
+
+
+@pytest.mark.parametrize(
+    "setup, says",
+    [
+        ("1 / 0", "cell setup failed: ZeroDivisionError"),
+        ("import os\nos._exit(1)", "The lab's cell setup"),
+        ("import no_such_module", "No module named 'no_such_module'"),
+    ],
+)
+def test_a_fault_of_the_lab_is_the_grader_s_error(small, setup, says):
+    cells = [
+        cell(setup, "setup", "setup"),
+        cell(F, "q1", "answer"),
+        cell("assert f(1) == 2, 'x'", "q1-a", "test", 1),
+    ]
+    result = small(cells, {"q1": F})
+    assert result.status == "grader-error" and says in result.note, result.note
+    assert outcomes(result) == {"q1-a": "not-run"} and "\n" not in result.note
+
+
+def test_without_the_sandbox_and_hidden_tests(small):
+    """What `gradedesk check` does with a student's own notebook."""
+    cells = [
+        cell(F, "q1", "answer"),
+        cell("assert f(1) == 2, 'x'", "q1-a", "test", 1),
+        cell(HIDDEN.format("assert f(1) == 2, 'x'"), "q1-hidden-b", "test", 1),
+    ]
+    result = small(cells, {"q1": F}, isolated=False, hidden=False)
+    assert outcomes(result) == {"q1-a": "passed"} and result.status == "graded"
+
+
+# --- Ends ----------------------------------------------------------------------------------------
+
+LOOP = {"q1": "while True: pass"}
+
+
+def own_processes():
+    """The descendants of this test process that belong to a submission."""
+    found = set()
+    for process in psutil.Process().children(recursive=True):
+        try:
+            if "gradedesk" in " ".join(process.cmdline()) or process.name() == "bwrap":
+                found.add(process)
+        except psutil.Error:
+            pass
+    return found
+
+
+def test_no_process_outlives_its_submission(small):
+    cells = [cell(F, "q1", "answer"), cell("assert f(1) == 2, 'x'", "q1-a", "test", 1)]
+    before = own_processes()
+    daemon = f"import os, time\nif os.fork() == 0:\n    os.setsid()\n    time.sleep(60)\n{F}"
+    assert small(cells, {"q1": daemon}).points == 1
+    assert small(cells, LOOP).status == "partly"
+    psutil.wait_procs(own_processes() - before, timeout=5)
+    assert own_processes() <= before
+
+
+def test_stop_all_ends_what_is_at_work(small):
+    cells = [cell(F, "q1", "answer"), cell("assert f(1) == 2, 'x'", "q1-a", "test", 1)]
+    timer = threading.Timer(1.0, run.stop_all)
+    timer.start()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            small(cells, LOOP, {"cell_seconds": 60.0, "total_seconds": 60.0})
+    finally:
+        timer.join()
+        run.allow()
+    assert small(cells, {"q1": F}).points == 1
+
+
+def test_a_killed_desk_takes_its_submissions_with_it(tmp_path):
+    """SIGKILL of the process that called grade_one: its children notice and end."""
+    maker = Maker(LABS[0])
+    # From the first cell on nothing is told for 20 s: the end of the desk is all there is to see.
+    loop = {**maker.solutions, "q1": "while True: pass"}
+    (tmp_path / "loop.ipynb").write_bytes(maker.data(loop))
+    code = """if True:
+        import sys
+        from pathlib import Path
+        from gradedesk import run
+        from gradedesk.lab import Lab
+        print("ready", flush=True)
+        run.grade_one(Lab.load(sys.argv[1]), Path(sys.argv[2]).read_bytes(), "ada")
+    """
+    lab = str(ROOT / "solutions" / LABS[0])
+    command = [sys.executable, "-c", code, lab, str(tmp_path / "loop.ipynb")]
+    desk = subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT)
+    try:
+        assert desk.stdout.readline() == b"ready\n"
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
+            children = psutil.Process(desk.pid).children(recursive=True)
+            if len(children) >= 3:  # the trusted side, bubblewrap, the student's code
+                break
+            time.sleep(0.05)
+        assert len(children) >= 3
+    finally:
+        os.kill(desk.pid, signal.SIGKILL)
+        desk.wait()
+        desk.stdout.close()
+    gone, alive = psutil.wait_procs(children, timeout=10)
+    assert alive == []
