@@ -557,21 +557,20 @@ def _filesystem(limits: Limits, packages: list[Path]) -> list[str]:
         if not package.is_dir():
             raise ValueError(f"{package}: no folder of a Python package")
         shown[f"/packages/{package.resolve().name}"] = str(package.resolve())
-    args, made = [], set()
+    size = str(limits.file_bytes)
+    args, made = ["--proc", "/proc", "--dev", "/dev"], {"/", *FOLDERS}
+    for folder in FOLDERS:  # first: the course itself may lie below /tmp
+        args += ["--perms", "1777", "--size", size, "--tmpfs", folder]
     for inside, outside in shown.items():
         for parent in reversed(PurePosixPath(inside).parents):
             # bwrap would make them for itself alone, and worker.py is soon another user.
-            if str(parent) not in made | {"/"}:
+            if str(parent) not in made:
                 args += ["--perms", "0755", "--dir", str(parent)]
                 made.add(str(parent))
         args += ["--ro-bind", outside, inside]
     for link in ("/bin", "/lib", "/lib32", "/lib64", "/sbin"):
         if os.path.islink(link):
             args += ["--symlink", os.readlink(link), link]
-    size = str(limits.file_bytes)
-    args += ["--proc", "/proc", "--dev", "/dev"]
-    for folder in FOLDERS:
-        args += ["--perms", "1777", "--size", size, "--tmpfs", folder]
     # Their own files in memory would be bounded by nothing.
     return [*args, "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", LAB]
 
