@@ -18,6 +18,7 @@ from pathlib import Path
 
 import nbformat
 from alembic.script import ScriptDirectory
+from filelock import FileLock
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from nbgrader import api
 from nbgrader.dbutil import ALEMBIC_DIR
@@ -202,7 +203,12 @@ def _engine(target: URL, writing: bool) -> Engine:
     @event.listens_for(engine, "connect")
     def safe(connection, _):
         connection.isolation_level = None  # transactions begin where we say so, below
-        for setting in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        if writing:
+            # SQLite does not wait for its lock when it changes the mode: two first writers must
+            # take turns. The mode stays with the file.
+            with FileLock(f"{target.database}.lock"):
+                connection.execute("PRAGMA journal_mode=WAL")
+        for setting in ("synchronous=FULL", "foreign_keys=ON"):
             connection.execute(f"PRAGMA {setting}")
 
     @event.listens_for(engine, "begin")
