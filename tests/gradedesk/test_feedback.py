@@ -162,6 +162,7 @@ def test_pages_are_written_into_the_desk_only(tmp_path):
         "feedback",
         "journal.jsonl",
         "gradebook.db",
+        "gradebook.db.lock",
         "gradebook.db-wal",
         "gradebook.db-shm",
     }
