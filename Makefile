@@ -11,7 +11,9 @@ INDEX := _build/html/index.html
 # Folders stand in the list too, so that a page taken away builds the book anew; `labs` is a target.
 PAGES := _config.yml _toc.yml tools/no_thebe.py requirements.txt $(filter-out labs, \
 	$(shell find chapters labs _static _extra -not -path '*/.*' 2>/dev/null))
-PYTEST := $(PY) -m pytest -n $(JOBS) --dist loadscope
+# One thread a worker: two workers with two threads each on two cores wait for one another, and the
+# slowest page then takes four times as long.
+PYTEST := OMP_NUM_THREADS=1 $(PY) -m pytest -n $(JOBS) --dist loadscope
 
 # This checkout is what every target imports, whatever else is installed.
 export PYTHONPATH := $(CURDIR)

@@ -7,24 +7,28 @@
     {'time': 1.0}
 
 The grammar is a page to read: `stories.txt`. `page.py` reads it, `grammar.py` says what it means,
-`sampler.py` writes stories, `oracle.py` is the ideal reader, `measure.py` gives the entropy.
+`sampler.py` writes stories, `oracle.py` is the ideal reader, `measure.py` gives the entropy, and
+`mentions.py` finds what a story says again.
 """
 
 from collections.abc import Iterator
 from functools import cache
+from itertools import islice
 from pathlib import Path
 
 from storyland import oracle as _oracle
 from storyland import sampler as _sampler
 from storyland.grammar import Grammar
 from storyland.measure import Entropy, Estimate, entropy, mutual_information
+from storyland.mentions import Mention, mentions
 from storyland.page import read
 from storyland.sampler import Story
 from storyland.words import join, split
 
 __all__ = [
-    "HIDDEN", "Entropy", "Estimate", "Grammar", "Oracle", "Story", "entropy", "grammar", "held_out",
-    "join", "mutual_information", "read", "split", "stories", "text",
+    "HIDDEN", "Entropy", "Estimate", "Grammar", "Mention", "Oracle", "Story", "entropy", "grammar",
+    "held_out", "held_out_stories", "join", "mentions", "mutual_information", "read", "split",
+    "stories", "text",
 ]
 
 # The facts that no story says outright: a reader can only infer them.
@@ -58,6 +62,11 @@ def text(seed: int, size: int) -> str:
         lines.append(next(source).text)
         length += len(lines[-1])
     return "".join(lines)
+
+
+def held_out_stories() -> list[Story]:
+    """The held-out stories with the roles of their words and their facts, made again."""
+    return list(islice(stories(HELD_OUT_SEED), HELD_OUT_STORIES))
 
 
 def held_out() -> list[str]:

@@ -117,9 +117,30 @@ def test_the_planted_bias_is_in_the_stories():
 
 def test_the_held_out_stories_are_those_of_their_seed_and_in_no_training_text():
     held_out = storyland.held_out()
-    seed, count = storyland.HELD_OUT_SEED, storyland.HELD_OUT_STORIES
-    assert held_out == [s.text for s in itertools.islice(storyland.stories(seed), count)]
+    assert held_out == [story.text for story in storyland.held_out_stories()]
     assert not set(held_out) & set(storyland.text(1, 2_000_000).splitlines(keepends=True))
+
+
+def test_mentions_are_the_repeated_words_that_have_a_role():
+    story = storyland.Story(
+        words=["Mia", "fed", "a", "fox", ",", "and", "the", "fox", "fed", "Mia", ".", "\n"],
+        roles=["person", "", "", "animal", "", "", "", "animal", "", "person", "", ""],
+        facts={},
+    )
+    assert story.text == "Mia fed a fox, and the fox fed Mia.\n"
+    assert storyland.mentions(story) == [
+        storyland.Mention("fox", "animal", index=7, start=23, distance=4),
+        storyland.Mention("Mia", "person", index=9, start=31, distance=9),
+    ]
+
+
+def test_a_mention_stands_in_the_text_where_it_says():
+    found = [(story, m) for story in STORIES[:200] for m in storyland.mentions(story)]
+    assert len(found) > 1000
+    for story, mention in found:
+        assert story.text[mention.start : mention.end] == mention.word
+        assert story.words[mention.index] == mention.word
+        assert story.words[mention.index - mention.distance] == mention.word
 
 
 def test_hidden_choices_matter():
