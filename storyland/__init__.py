@@ -20,15 +20,15 @@ from storyland import oracle as _oracle
 from storyland import sampler as _sampler
 from storyland.grammar import Grammar
 from storyland.measure import Entropy, Estimate, entropy, mutual_information
-from storyland.mentions import Mention, mentions
+from storyland.mentions import DISTANCES, Mention, bits_by_distance, mentions
 from storyland.page import read
 from storyland.sampler import Story
 from storyland.words import join, split
 
 __all__ = [
-    "HIDDEN", "Entropy", "Estimate", "Grammar", "Mention", "Oracle", "Story", "entropy", "grammar",
-    "held_out", "held_out_stories", "join", "mentions", "mutual_information", "read", "split",
-    "stories", "text",
+    "DISTANCES", "HIDDEN", "Entropy", "Estimate", "Grammar", "Mention", "Oracle", "Story",
+    "bits_by_distance", "entropy", "grammar", "held_out", "held_out_stories", "join", "mentions",
+    "mutual_information", "read", "split", "stories", "text",
 ]
 
 # The facts that no story says outright: a reader can only infer them.

@@ -1,8 +1,9 @@
 """From text to token ids and back: characters, or byte-pair encoding.
 
-Both tokenizers have the same five members, so a model takes either:
+Both tokenizers have the same six members, so a model takes either:
 
     ids = tokenizer.encode(text)            # list[int], each in range(vocab_size)
+    ends = tokenizer.ends(text)             # where in the text each of them ends
     text = tokenizer.decode(ids)            # the same text again
     tokenizer.vocab_size                    # V
     tokenizer.save(path)                    # one JSON file
@@ -67,6 +68,10 @@ class CharTokenizer:
                 f"{self.vocab_size} that this tokenizer knows: train it on text that has it, or "
                 "use BPETokenizer, which takes any text."
             ) from None
+
+    def ends(self, text: str) -> list[int]:
+        """Where each token of `encode(text)` ends, in characters."""
+        return list(range(1, len(_checked(text)) + 1))
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of `ids`; TokenizerError where one is not in range(vocab_size)."""
@@ -148,6 +153,13 @@ class BPETokenizer:
             raise TokenizerError("encode_batch takes a list of texts; for one text use encode.")
         encodings = self._tokenizer.encode_batch_fast([_checked(text) for text in texts])
         return [encoding.ids for encoding in encodings]
+
+    def ends(self, text: str) -> list[int]:
+        """Where each token of `encode(text)` ends, in characters.
+
+        A token that ends inside a character counts as reaching its end.
+        """
+        return [end for _, end in self._tokenizer.encode(_checked(text)).offsets]
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of `ids`; `end_id` gives nothing, bytes that are not UTF-8 give U+FFFD.

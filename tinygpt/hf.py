@@ -1,0 +1,422 @@
+"""To and from Hugging Face `transformers`: the same weights, the same logits.
+
+    GPT-2                                 GPT2LMHeadModel
+    rotary, RMSNorm, SwiGLU and QK-norm   Qwen3ForCausalLM
+    the same without QK-norm              LlamaForCausalLM
+    BERT                                  BertForMaskedLM
+
+A table names, for each of our parameters, theirs that lie below one another in it; both directions
+read the same table.
+"""
+
+import json
+import os
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
+from torch import Tensor
+
+from tinygpt.model import GPT, GPTConfig, ModelError
+from tinygpt.tokenizer import END, BPETokenizer, CharTokenizer
+
+GPT2, QWEN3, LLAMA, BERT = (
+    "GPT2LMHeadModel",
+    "Qwen3ForCausalLM",
+    "LlamaForCausalLM",
+    "BertForMaskedLM",
+)
+# Their names of the activations.
+ACTIVATIONS = {"gelu_tanh": "gelu_new", "gelu": "gelu", "relu2": "relu2"}
+
+# What a class can hold: the values that a field of ours may have.
+ROTARY = {
+    "norm": ["rmsnorm"],
+    "positions": ["rotary"],
+    "activation": ["swiglu"],
+    "causal": [True],
+    "cross_attention": [False],
+    "norm_first": [True],
+    "embedding_norm": [False],
+    "mlm_head": [False],
+}
+ADDED = {  # positions that are added to the embeddings
+    "norm": ["layernorm"],
+    "positions": ["learned"],
+    "activation": list(ACTIVATIONS),
+    "qk_norm": [False],
+    "cross_attention": [False],
+}
+HOLDS = {
+    GPT2: ADDED
+    | {"causal": [True], "norm_first": [True], "embedding_norm": [False], "mlm_head": [False]},
+    QWEN3: ROTARY | {"qk_norm": [True], "bias": [False]},
+    LLAMA: ROTARY | {"qk_norm": [False]},
+    BERT: ADDED
+    | {"causal": [False], "norm_first": [False], "embedding_norm": [True], "mlm_head": [True]},
+}
+
+
+# The table: modules of ours, then theirs, the topmost first.
+NORMS = ("norm", "norm_1", "norm_2", "q_norm", "k_norm")
+
+GPT2_WHOLE = {
+    "embedding": "transformer.wte",
+    "position": "transformer.wpe",
+    "norm": "transformer.ln_f",
+    "head": "lm_head",
+}
+GPT2_BLOCK = {
+    "norm_1": "ln_1",
+    "attention.qkv": "attn.c_attn",
+    "attention.out": "attn.c_proj",
+    "norm_2": "ln_2",
+    "mlp.up": "mlp.c_fc",
+    "mlp.down": "mlp.c_proj",
+}
+ROTARY_WHOLE = {"embedding": "model.embed_tokens", "norm": "model.norm", "head": "lm_head"}
+ROTARY_BLOCK = {
+    "norm_1": "input_layernorm",
+    "attention.qkv": "self_attn.q_proj self_attn.k_proj self_attn.v_proj",
+    "attention.out": "self_attn.o_proj",
+    "norm_2": "post_attention_layernorm",
+    "mlp.up": "mlp.gate_proj mlp.up_proj",
+    "mlp.down": "mlp.down_proj",
+}
+QWEN3_BLOCK = ROTARY_BLOCK | {
+    "attention.q_norm": "self_attn.q_norm",
+    "attention.k_norm": "self_attn.k_norm",
+}
+BERT_WHOLE = {
+    "embedding": "bert.embeddings.word_embeddings",
+    "position": "bert.embeddings.position_embeddings",
+    "embedding_norm": "bert.embeddings.LayerNorm",
+    "head.transform": "cls.predictions.transform.dense",
+    "head.norm": "cls.predictions.transform.LayerNorm",
+    "head.output": "cls.predictions.decoder",
+}
+BERT_BLOCK = {
+    "attention.qkv": "attention.self.query attention.self.key attention.self.value",
+    "attention.out": "attention.output.dense",
+    "norm_1": "attention.output.LayerNorm",
+    "mlp.up": "intermediate.dense",
+    "mlp.down": "output.dense",
+    "norm_2": "output.LayerNorm",
+}
+
+
+def to_hf(model: GPT):
+    """The model as one of `transformers`, of the same type and on the same device.
+
+    It predicts what `model` predicts. Biases that ours lacks are zero in theirs. ModelError names
+    the field that no class of theirs has.
+    """
+    transformers = _transformers()
+    config, name = model.config, _class_for(model.config)
+    theirs = getattr(transformers, name)(_their_config(config, name))
+    parameter = model.embedding.weight
+    theirs = theirs.to(device=parameter.device, dtype=parameter.dtype)
+    our_state, their_state = model.state_dict(), theirs.state_dict()
+    for ours, parts in _table(config, name).items():
+        targets = [_as_ours(their_state, part) for part in parts]
+        if ours not in our_state:  # a bias that theirs always has
+            for target in targets:
+                target.zero_()
+            continue
+        pieces = our_state[ours].split([len(target) for target in targets])
+        for target, piece in zip(targets, pieces, strict=True):
+            target.copy_(piece)
+    if name == BERT:
+        # We have no types of token: all are of type 0, which adds nothing.
+        their_state["bert.embeddings.token_type_embeddings.weight"].zero_()
+        their_state["cls.predictions.bias"].copy_(our_state["head.output.bias"])
+    return theirs.train(model.training)
+
+
+def from_hf(theirs) -> GPT:
+    """A model of `transformers` as ours; ModelError names what ours cannot hold."""
+    name = type(theirs).__name__
+    if name not in HOLDS:
+        raise ModelError(f"from_hf takes a {' or '.join(HOLDS)}, not a {name}.")
+    config = _our_config(theirs.config, name)
+    their_state = theirs.state_dict()
+    parameter = next(theirs.parameters())
+    model = GPT(config).to(device=parameter.device, dtype=parameter.dtype)
+    our_state = model.state_dict()
+    for ours, parts in _table(config, name).items():
+        our_state[ours].copy_(torch.cat([_as_ours(their_state, part) for part in parts]))
+    if name == BERT:
+        # Every token is of type 0: what that adds, each position adds instead.
+        types = their_state["bert.embeddings.token_type_embeddings.weight"]
+        our_state["position.weight"].add_(types[0])
+    return model.train(theirs.training)
+
+
+def tokenizer_to_hf(tokenizer: BPETokenizer | CharTokenizer):
+    """The tokenizer as a `PreTrainedTokenizerFast`: the same ids for any text.
+
+    "<|end|>" in a text is plain text there too. A text with a character that a CharTokenizer does
+    not know is refused.
+    """
+    transformers = _transformers()
+    options = {"clean_up_tokenization_spaces": False}
+    if isinstance(tokenizer, BPETokenizer):
+        fast = Tokenizer.from_str(tokenizer._tokenizer.to_str())
+        options |= {"eos_token": END, "split_special_tokens": True}
+    elif isinstance(tokenizer, CharTokenizer):
+        vocab = {character: i for i, character in enumerate(tokenizer.characters)}
+        fast = Tokenizer(models.WordLevel(vocab, unk_token=""))
+        fast.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated")
+        fast.decoder = decoders.Fuse()
+    else:
+        raise ModelError(
+            f"A {type(tokenizer).__name__} is no tokenizer of ours: give a BPETokenizer or a "
+            "CharTokenizer."
+        )
+    return transformers.PreTrainedTokenizerFast(tokenizer_object=fast, **options)
+
+
+def save(model: GPT, tokenizer: BPETokenizer | CharTokenizer, folder: str | os.PathLike) -> None:
+    """Write a folder that `from_pretrained` of `transformers` reads, and `load` too."""
+    if tokenizer.vocab_size > model.config.vocab_size:
+        raise ModelError(
+            f"The tokenizer has {tokenizer.vocab_size} tokens and the model "
+            f"{model.config.vocab_size}: it was made with another one."
+        )
+    theirs = to_hf(model)
+    if isinstance(tokenizer, BPETokenizer) and model.config.causal:
+        # What their `generate` stops at.
+        theirs.config.eos_token_id = theirs.generation_config.eos_token_id = tokenizer.end_id
+    with _no_progress_bars():
+        theirs.save_pretrained(folder)
+        tokenizer_to_hf(tokenizer).save_pretrained(folder)
+
+
+def load(folder: str | os.PathLike) -> tuple[GPT, BPETokenizer | CharTokenizer]:
+    """The model and the tokenizer that `save` wrote to `folder`."""
+    transformers = _transformers()
+    config, tokenizer = Path(folder) / "config.json", Path(folder) / "tokenizer.json"
+    for path in (config, tokenizer):
+        if not path.is_file():
+            raise ModelError(f"{folder} holds no model that hf.save wrote: {path.name} is missing.")
+    (name,) = json.loads(config.read_text(encoding="utf-8"))["architectures"]
+    if name not in HOLDS:
+        raise ModelError(f"{folder} holds a {name}: load reads {' or '.join(HOLDS)}.")
+    with _no_progress_bars():
+        theirs = getattr(transformers, name).from_pretrained(folder, local_files_only=True)
+    content = json.loads(tokenizer.read_text(encoding="utf-8"))["model"]
+    if content["type"] == "WordLevel":
+        return from_hf(theirs), CharTokenizer(content["vocab"])
+    return from_hf(theirs), BPETokenizer.load(tokenizer)
+
+
+def _transformers():
+    try:
+        import transformers  # seconds to import, and only this module needs it
+    except ModuleNotFoundError as error:
+        if error.name != "transformers":
+            raise
+        raise ModelError(
+            "tinygpt.hf needs the package transformers: pip install transformers"
+        ) from None
+    return transformers
+
+
+@contextmanager
+def _no_progress_bars():
+    """For files that are read and written in a moment: a page would keep the bars."""
+    logging = _transformers().utils.logging
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
+
+
+def _class_for(config: GPTConfig) -> str:
+    """The class of `transformers` that holds such a model."""
+    if config.positions == "rotary":
+        name = QWEN3 if config.qk_norm else LLAMA
+    else:
+        name = GPT2 if config.causal else BERT
+    for field, allowed in HOLDS[name].items():
+        if getattr(config, field) not in allowed:
+            raise ModelError(
+                f"{field} is {getattr(config, field)!r}, which no class of transformers has with "
+                f"the rest of this model: {name} comes nearest, with "
+                f"{' or '.join(repr(value) for value in allowed)}."
+            )
+    if name in (GPT2, BERT) and config.kv_heads != config.num_heads:
+        raise ModelError(
+            f"num_kv_heads is {config.num_kv_heads}: {name}, which comes nearest in transformers, "
+            f"has as many as num_heads, {config.num_heads}."
+        )
+    return name
+
+
+def _their_config(config: GPTConfig, name: str):
+    transformers = _transformers()
+    common = {
+        "vocab_size": config.vocab_size,
+        "tie_word_embeddings": config.tied,
+        "initializer_range": 0.02,
+        "bos_token_id": None,  # not those of the published models
+        "eos_token_id": None,
+        "pad_token_id": None,
+    }
+    if name == GPT2:
+        return transformers.GPT2Config(
+            n_positions=config.context,
+            n_embd=config.d_model,
+            n_layer=config.num_layers,
+            n_head=config.num_heads,
+            n_inner=config.hidden,
+            activation_function=ACTIVATIONS[config.activation],
+            resid_pdrop=config.dropout,
+            embd_pdrop=config.dropout,
+            attn_pdrop=config.dropout,
+            layer_norm_epsilon=config.norm_eps,
+            **common,
+        )
+    common |= {
+        "hidden_size": config.d_model,
+        "intermediate_size": config.hidden,
+        "num_hidden_layers": config.num_layers,
+        "num_attention_heads": config.num_heads,
+        "max_position_embeddings": config.context,
+    }
+    if name == BERT:
+        return transformers.BertConfig(
+            hidden_act=ACTIVATIONS[config.activation],
+            hidden_dropout_prob=config.dropout,
+            attention_probs_dropout_prob=config.dropout,
+            layer_norm_eps=config.norm_eps,
+            **common,
+        )
+    common |= {
+        "num_key_value_heads": config.kv_heads,
+        "head_dim": config.d_head,
+        "hidden_act": "silu",
+        "rms_norm_eps": config.norm_eps,
+        "rope_parameters": {"rope_type": "default", "rope_theta": config.rotary_base},
+        "attention_bias": config.bias,
+        "attention_dropout": config.dropout,
+    }
+    if name == QWEN3:
+        return transformers.Qwen3Config(**common)
+    return transformers.LlamaConfig(mlp_bias=config.bias, **common)
+
+
+def _our_config(theirs, name: str) -> GPTConfig:
+    # What the names of these classes do not say, and ours has in one form only.
+    fixed = {
+        GPT2: {
+            "scale_attn_weights": True,
+            "scale_attn_by_inverse_layer_idx": False,
+            "add_cross_attention": False,
+        },
+        BERT: {"is_decoder": False, "add_cross_attention": False},
+        QWEN3: {"hidden_act": "silu", "attention_bias": False, "use_sliding_window": False},
+        LLAMA: {"hidden_act": "silu"},
+    }[name]
+    if name in (QWEN3, LLAMA):
+        fixed["head_dim"] = theirs.hidden_size // theirs.num_attention_heads
+        rope = dict(theirs.rope_parameters)
+        if rope["rope_type"] != "default":
+            raise ModelError(
+                f"rope_type is {rope['rope_type']!r} in this {name}: ours is 'default'."
+            )
+    if name == LLAMA:
+        fixed["mlp_bias"] = theirs.attention_bias
+    for field, value in fixed.items():
+        if getattr(theirs, field) != value:
+            raise ModelError(
+                f"{field} is {getattr(theirs, field)!r} in this {name}: ours takes {value!r}."
+            )
+    fields = {"vocab_size": theirs.vocab_size, "tied": theirs.tie_word_embeddings}
+    if name == GPT2:
+        return GPTConfig(
+            context=theirs.n_positions,
+            d_model=theirs.n_embd,
+            num_layers=theirs.n_layer,
+            num_heads=theirs.n_head,
+            mlp_hidden=theirs.n_inner,
+            activation=_activation(theirs.activation_function, name),
+            dropout=theirs.resid_pdrop,
+            norm_eps=theirs.layer_norm_epsilon,
+            **fields,
+        )
+    fields |= {
+        "context": theirs.max_position_embeddings,
+        "d_model": theirs.hidden_size,
+        "num_layers": theirs.num_hidden_layers,
+        "num_heads": theirs.num_attention_heads,
+        "mlp_hidden": theirs.intermediate_size,
+    }
+    if name == BERT:
+        return GPTConfig(
+            activation=_activation(theirs.hidden_act, name),
+            causal=False,
+            norm_first=False,
+            embedding_norm=True,
+            mlm_head=True,
+            dropout=theirs.hidden_dropout_prob,
+            norm_eps=theirs.layer_norm_eps,
+            **fields,
+        )
+    return GPTConfig(
+        num_kv_heads=theirs.num_key_value_heads,
+        norm="rmsnorm",
+        positions="rotary",
+        rotary_base=float(rope["rope_theta"]),
+        activation="swiglu",
+        qk_norm=name == QWEN3,
+        bias=theirs.attention_bias,
+        dropout=theirs.attention_dropout,
+        norm_eps=theirs.rms_norm_eps,
+        **fields,
+    )
+
+
+def _activation(theirs: str, name: str) -> str:
+    for ours, known in ACTIVATIONS.items():
+        if theirs == known:
+            return ours
+    raise ModelError(
+        f"The activation is {theirs!r} in this {name}: ours are "
+        f"{' and '.join(ACTIVATIONS.values())}."
+    )
+
+
+def _as_ours(state: dict[str, Tensor], name: str) -> Tensor:
+    """A parameter of theirs the way round that ours is: GPT-2 stores (inputs, outputs)."""
+    transposed = name.endswith(("c_attn.weight", "c_proj.weight", "c_fc.weight"))
+    return state[name].T if transposed else state[name]
+
+
+def _table(config: GPTConfig, name: str) -> dict[str, list[str]]:
+    """For each parameter of ours those of theirs that lie below one another in it."""
+    whole, block, prefix = {
+        GPT2: (GPT2_WHOLE, GPT2_BLOCK, "transformer.h"),
+        BERT: (BERT_WHOLE, BERT_BLOCK, "bert.encoder.layer"),
+        QWEN3: (ROTARY_WHOLE, QWEN3_BLOCK, "model.layers"),
+        LLAMA: (ROTARY_WHOLE, ROTARY_BLOCK, "model.layers"),
+    }[name]
+    modules = {ours: theirs.split() for ours, theirs in whole.items()}
+    for layer in range(config.num_layers):
+        for ours, theirs in block.items():
+            modules[f"blocks.{layer}.{ours}"] = [
+                f"{prefix}.{layer}.{one}" for one in theirs.split()
+            ]
+    weights_only = ("embedding", "position", "head")  # of modules that may be either
+    table = {}
+    for ours, theirs in modules.items():
+        table[f"{ours}.weight"] = [f"{one}.weight" for one in theirs]
+        norm = config.norm == "rmsnorm" and ours.rpartition(".")[2] in NORMS
+        no_bias = name in (QWEN3, LLAMA) and not config.bias
+        if ours not in weights_only and not norm and not no_bias:
+            table[f"{ours}.bias"] = [f"{one}.bias" for one in theirs]
+    return table

@@ -1,0 +1,603 @@
+"""GPT and its relatives: one transformer whose pieces are swapped one at a time.
+
+The presets name three that are known:
+
+    gpt2     GPT-2: Radford et al., "Language Models are Unsupervised Multitask Learners", 2019
+    modern   the same with rotary positions, RMSNorm, QK-norm and SwiGLU, and no biases, as in Qwen3
+    bert     an encoder: Devlin et al., "BERT: Pre-training of Deep Bidirectional Transformers for
+             Language Understanding", NAACL 2019
+
+Attention is torch's `scaled_dot_product_attention`; the chapters write it out by hand.
+
+B is the batch size, T the positions of a text, S those of what attention looks at, d = d_model,
+H = num_heads, K = num_kv_heads.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from functools import partial
+from typing import Literal, get_args, get_origin
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+INIT_STD = 0.02  # GPT-2's
+
+
+class ModelError(ValueError):
+    """A configuration or a tensor that does not fit the model. The message is one line."""
+
+    def _render_traceback_(self):
+        # A notebook shows this one line: the mistake is in what was passed, not in the code.
+        return [str(self)]
+
+
+# Configuration
+
+
+@dataclass(frozen=True)
+class GPTConfig:
+    """What a model is made of. The defaults are GPT-2's; the sizes are a laptop's."""
+
+    vocab_size: int
+    context: int = 256  # the most positions a text may have
+    num_layers: int = 4
+    num_heads: int = 4
+    d_model: int = 128
+    num_kv_heads: int | None = None  # heads of keys and values, shared by the others; None: all
+    mlp_hidden: int | None = None  # None: 4 d_model, and for swiglu 8/3 of it, which costs the same
+    norm: Literal["layernorm", "rmsnorm"] = "layernorm"
+    positions: Literal["learned", "sinusoidal", "rotary", "none"] = "learned"
+    rotary_base: float = 10_000.0
+    activation: Literal["gelu", "gelu_tanh", "relu2", "swiglu"] = "gelu_tanh"
+    qk_norm: bool = False  # RMSNorm on each query and key
+    bias: bool = True  # in the linear layers and in LayerNorm; the output head has none
+    tied: bool = True  # the output head is the embedding
+    causal: bool = True  # a position looks at itself and those before; else at all
+    cross_attention: bool = False  # each block looks at an encoder's states too
+    norm_first: bool = True  # x + f(norm(x)) and a norm at the end; else norm(x + f(x)) and none
+    embedding_norm: bool = False  # a norm on the sum of embedding and position
+    mlm_head: bool = False  # BERT's output head: a layer, a norm, and an output with a bias
+    dropout: float = 0.0  # of embeddings, attention weights, and what each layer adds
+    norm_eps: float = 1e-5
+
+    def __post_init__(self):
+        for field in fields(self):
+            self._check(field.name, getattr(self, field.name), field.type)
+        if self.d_model % self.num_heads:
+            raise ModelError(
+                f"num_heads is {self.num_heads} and d_model {self.d_model}: the heads share the "
+                "width equally, so num_heads must divide d_model."
+            )
+        if self.num_heads % self.kv_heads:
+            raise ModelError(
+                f"num_kv_heads is {self.num_kv_heads} and num_heads {self.num_heads}: each key "
+                "serves equally many queries, so num_kv_heads must divide num_heads."
+            )
+        if self.positions == "rotary" and self.d_head % 2:
+            raise ModelError(
+                f"d_model / num_heads is {self.d_head}: rotary positions turn pairs of numbers, "
+                "so it must be even."
+            )
+        if self.positions == "sinusoidal" and self.d_model % 2:
+            raise ModelError(
+                f"d_model is {self.d_model}: sinusoidal positions are pairs of sine and cosine, "
+                "so it must be even."
+            )
+        if not self.dropout < 1:
+            raise ModelError(f"dropout is {self.dropout}: give a probability below 1.")
+
+    @staticmethod
+    def _check(name: str, value: object, kind: object) -> None:
+        if get_origin(kind) is Literal:
+            if value not in get_args(kind):
+                raise ModelError(f"{name} is {value!r}: choose {' or '.join(get_args(kind))}.")
+        elif kind is bool:
+            if not isinstance(value, bool):
+                raise ModelError(f"{name} is {value!r}: give True or False.")
+        elif kind is float:
+            zero = name == "dropout"
+            number = isinstance(value, int | float) and not isinstance(value, bool)
+            if not number or not (0 <= value if zero else 0 < value) or math.isinf(value):
+                least = "0 or more" if zero else "more than 0"
+                raise ModelError(f"{name} is {value!r}: give a number, {least}.")
+        elif not (value is None and kind == int | None):
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise ModelError(f"{name} is {value!r}: give a whole number, 1 or more.")
+
+    @property
+    def d_head(self) -> int:
+        """The width of one head."""
+        return self.d_model // self.num_heads
+
+    @property
+    def kv_heads(self) -> int:
+        """The number of heads of keys and values, K."""
+        return self.num_kv_heads or self.num_heads
+
+    @property
+    def hidden(self) -> int:
+        """The width of the MLP's hidden layer."""
+        if self.mlp_hidden:
+            return self.mlp_hidden
+        if self.activation == "swiglu":  # three matrices instead of two; a multiple of 8 is faster
+            return math.ceil(self.d_model / 3) * 8
+        return 4 * self.d_model
+
+
+PRESETS = {
+    "gpt2": {},
+    "modern": {
+        "norm": "rmsnorm",
+        "norm_eps": 1e-6,
+        "positions": "rotary",
+        "activation": "swiglu",
+        "qk_norm": True,
+        "bias": False,
+    },
+    "bert": {
+        "activation": "gelu",
+        "causal": False,
+        "norm_first": False,
+        "norm_eps": 1e-12,
+        "embedding_norm": True,
+        "mlm_head": True,
+    },
+}
+
+
+def preset(name: str, **changes) -> GPTConfig:
+    """The configuration called `name`, with `vocab_size` and whatever else is to be different.
+
+    GPT-2 small is preset("gpt2", vocab_size=50257, context=1024, num_layers=12, num_heads=12,
+    d_model=768).
+    """
+    if name not in PRESETS:
+        raise ModelError(f"There is no preset {name!r}: choose {' or '.join(PRESETS)}.")
+    known = [field.name for field in fields(GPTConfig)]
+    for change in changes:
+        if change not in known:
+            raise ModelError(f"A model has no {change!r}: it has {', '.join(known)}.")
+    if "vocab_size" not in changes:
+        raise ModelError(f"preset({name!r}) lacks vocab_size: give the tokenizer's.")
+    return GPTConfig(**PRESETS[name] | changes)
+
+
+# Pieces
+
+
+def relu2(x: Tensor) -> Tensor:
+    """The square of ReLU: So et al., "Primer", NeurIPS 2021."""
+    return F.relu(x).square()
+
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "gelu": F.gelu,
+    "gelu_tanh": partial(F.gelu, approximate="tanh"),  # GPT-2's approximation of it
+    "relu2": relu2,
+    "swiglu": F.silu,  # of the gate: see MLP
+}
+
+
+def make_norm(config: GPTConfig) -> nn.Module:
+    if config.norm == "rmsnorm":
+        return nn.RMSNorm(config.d_model, eps=config.norm_eps)
+    return nn.LayerNorm(config.d_model, eps=config.norm_eps, bias=config.bias)
+
+
+def angles(context: int, width: int, base: float) -> Tensor:
+    """(context, width / 2): position t times each of the frequencies 1 to nearly 1 / base."""
+    frequencies = base ** (-torch.arange(0, width, 2, dtype=torch.float64) / width)
+    return torch.arange(context, dtype=torch.float64)[:, None] * frequencies
+
+
+class Sinusoidal(nn.Module):
+    """Sines and cosines in turn: Vaswani et al., "Attention Is All You Need", NeurIPS 2017."""
+
+    def __init__(self, config: GPTConfig):
+        super().__init__()
+        table = angles(config.context, config.d_model, 10_000.0)  # (context, d / 2)
+        table = torch.stack([table.sin(), table.cos()], dim=-1).flatten(1)  # (context, d)
+        self.register_buffer("weight", table.to(torch.get_default_dtype()), persistent=False)
+
+
+class Rotary(nn.Module):
+    """Turn each query and key by its position, so that q·k knows their distance and no more.
+
+    Su et al., "RoFormer: Enhanced Transformer with Rotary Position Embedding", 2021. Number i is
+    paired with number i + d_head / 2.
+    """
+
+    def __init__(self, config: GPTConfig):
+        super().__init__()
+        table = angles(config.context, config.d_head, config.rotary_base)  # (context, d_head / 2)
+        for name, value in (("cos", table.cos()), ("sin", table.sin())):
+            self.register_buffer(name, value.to(torch.get_default_dtype()), persistent=False)
+
+    def forward(self, x: Tensor, start: int = 0) -> Tensor:
+        """x (B, heads, T, d_head) at positions start to start + T - 1 -> the same, turned."""
+        end = start + x.shape[2]
+        cos, sin = self.cos[start:end].to(x.dtype), self.sin[start:end].to(x.dtype)
+        a, b = x.chunk(2, dim=-1)  # (B, heads, T, d_head / 2) each
+        return torch.cat([a * cos - b * sin, b * cos + a * sin], dim=-1)
+
+
+class KVCache:
+    """The keys and values of the positions seen so far, so that a next one costs only itself.
+
+        cache = KVCache()
+        logits = model(ids[:, :5], cache=cache)  # positions 0 to 4
+        logits = model(ids[:, 5:6], cache=cache)  # position 5, which looks at all six
+
+    A cache serves one batch of texts and one model. It is for prediction: autograd refuses to go
+    back through several calls that share one.
+    """
+
+    def __init__(self):
+        self.length = 0  # positions seen
+        self._layers: dict[int, tuple[Tensor, Tensor]] = {}  # (B, K, room, d_head) each
+        self._memory: dict[int, tuple[Tensor, Tensor, Tensor]] = {}  # states, their keys, values
+        self._keep: Tensor | None = None  # (B, length)
+
+    def extend(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        """Add a layer's (B, K, T, d_head) of the new positions; returns those of all."""
+        end = self.length + k.shape[2]
+        keys, values = self._layers.get(layer, (k[:, :, :0], v[:, :, :0]))
+        if keys.shape[:2] != k.shape[:2] or keys.shape[3] != k.shape[3]:
+            raise ModelError(
+                f"The cache holds a batch of {len(keys)} with {keys.shape[1]} heads of "
+                f"{keys.shape[3]}, and this call a batch of {len(k)} with {k.shape[1]} heads of "
+                f"{k.shape[3]}: take a new KVCache for another batch or model."
+            )
+        if keys.shape[2] < end:  # twice the room, so that the old ones are seldom copied
+            room = (*k.shape[:2], 2 * end - self.length, k.shape[3])
+            keys = torch.cat([keys[:, :, : self.length], k.new_empty(room)], dim=2)
+            values = torch.cat([values[:, :, : self.length], v.new_empty(room)], dim=2)
+            self._layers[layer] = keys, values
+        keys[:, :, self.length : end] = k
+        values[:, :, self.length : end] = v
+        return keys[:, :, :end], values[:, :, :end]
+
+    def extend_keep(self, keep: Tensor | None, ids: Tensor) -> Tensor | None:
+        """`keep` (B, T) of the new positions -> that of all; None where nothing is padding."""
+        if keep is None and self._keep is None:
+            return None
+        parts = [self._keep, keep]
+        for i, length in enumerate((self.length, ids.shape[1])):
+            if parts[i] is None:
+                parts[i] = ids.new_ones(len(ids), length, dtype=torch.bool)
+        self._keep = torch.cat([parts[0][:, : self.length], parts[1]], dim=1)
+        return self._keep
+
+
+class Attention(nn.Module):
+    """softmax(QKᵀ / √d_head) V in `num_heads` heads, over the text itself or an encoder's states.
+
+    Queries, keys and values come from one matrix: first the rows of all heads' queries, then the
+    keys, then the values. Key head j serves the H / K query heads from j H / K on.
+    """
+
+    def __init__(self, config: GPTConfig, layer: int):
+        super().__init__()
+        self.layer = layer
+        self.num_heads, self.kv_heads = config.num_heads, config.kv_heads
+        self.d_head = config.d_head
+        self.dropout = config.dropout
+        rows = (self.num_heads + 2 * self.kv_heads) * self.d_head
+        self.qkv = nn.Linear(config.d_model, rows, bias=config.bias)
+        self.out = nn.Linear(config.d_model, config.d_model, bias=config.bias)
+        self.q_norm = self.k_norm = None
+        if config.qk_norm:
+            self.q_norm = nn.RMSNorm(self.d_head, eps=config.norm_eps)
+            self.k_norm = nn.RMSNorm(self.d_head, eps=config.norm_eps)
+
+    def forward(
+        self, x: Tensor, look: dict, rotary: Rotary | None = None, cache: KVCache | None = None
+    ) -> Tensor:
+        """Each position of x (B, T, d) looks at the positions of x -> (B, T, d).
+
+        `look` says where: keywords of `scaled_dot_product_attention`.
+        """
+        q, k, v = self._heads(self.qkv(x), self.num_heads, self.kv_heads, self.kv_heads)
+        q, k = self._normed(q, k)
+        if rotary is not None:
+            start = 0 if cache is None else cache.length
+            q, k = rotary(q, start), rotary(k, start)
+        if cache is not None:
+            k, v = cache.extend(self.layer, k, v)  # (B, K, S, d_head)
+        return self._attend(q, k, v, look)
+
+    def cross(self, x: Tensor, memory: Tensor, look: dict, cache: KVCache | None = None) -> Tensor:
+        """Each position of x (B, T, d) looks at the states `memory` (B, S, d) -> (B, T, d)."""
+        rows = [self.num_heads * self.d_head, 2 * self.kv_heads * self.d_head]
+        w_q, w_kv = self.qkv.weight.split(rows)
+        b_q, b_kv = (None, None) if self.qkv.bias is None else self.qkv.bias.split(rows)
+        (q,) = self._heads(F.linear(x, w_q, b_q), self.num_heads)
+        known, k, v = (None,) * 3 if cache is None else cache._memory.get(self.layer, (None,) * 3)
+        if known is not memory:
+            k, v = self._heads(F.linear(memory, w_kv, b_kv), self.kv_heads, self.kv_heads)
+            if cache is not None:
+                cache._memory[self.layer] = memory, k, v
+        return self._attend(*self._normed(q, k), v, look)
+
+    def _heads(self, x: Tensor, *counts: int) -> tuple[Tensor, ...]:
+        """(B, T, sum of counts * d_head) -> (B, count, T, d_head) for each count."""
+        parts = x.split([count * self.d_head for count in counts], dim=-1)
+        return tuple(part.unflatten(-1, (-1, self.d_head)).transpose(1, 2) for part in parts)
+
+    def _normed(self, q: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:
+        return (q, k) if self.q_norm is None else (self.q_norm(q), self.k_norm(k))
+
+    def _attend(self, q: Tensor, k: Tensor, v: Tensor, look: dict) -> Tensor:
+        """q (B, H, T, d_head), k and v (B, K, S, d_head) -> (B, T, d)."""
+        y = F.scaled_dot_product_attention(
+            q,
+            k,
+            v,
+            dropout_p=self.dropout if self.training else 0.0,
+            enable_gqa=self.num_heads != self.kv_heads,
+            **look,
+        )  # (B, H, T, d_head)
+        return self.out(y.transpose(1, 2).flatten(2))
+
+
+class MLP(nn.Module):
+    """Two layers on each position by itself.
+
+    With SwiGLU (Shazeer, "GLU Variants Improve Transformer", 2020) the first layer gives two
+    halves: the first, the gate, goes through SiLU and multiplies the second.
+    """
+
+    def __init__(self, config: GPTConfig):
+        super().__init__()
+        self.gated = config.activation == "swiglu"
+        self.activation = ACTIVATIONS[config.activation]
+        self.up = nn.Linear(config.d_model, config.hidden * (1 + self.gated), bias=config.bias)
+        self.down = nn.Linear(config.hidden, config.d_model, bias=config.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.up(x)  # (B, T, d) -> (B, T, hidden), or (B, T, 2 hidden)
+        if self.gated:
+            gate, x = x.chunk(2, dim=-1)  # (B, T, hidden) each
+            return self.down(self.activation(gate) * x)
+        return self.down(self.activation(x))  # (B, T, d)
+
+
+class Block(nn.Module):
+    """Attention, cross-attention where there is any, and MLP; each adds to x what it finds."""
+
+    def __init__(self, config: GPTConfig, layer: int):
+        super().__init__()
+        self.norm_first = config.norm_first
+        self.norm_1 = make_norm(config)
+        self.attention = Attention(config, layer)
+        if config.cross_attention:
+            self.norm_cross = make_norm(config)
+            self.cross_attention = Attention(config, layer)
+        self.norm_2 = make_norm(config)
+        self.mlp = MLP(config)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(
+        self,
+        x: Tensor,
+        look: dict,
+        rotary: Rotary | None = None,
+        memory: Tensor | None = None,
+        memory_look: dict | None = None,
+        cache: KVCache | None = None,
+    ) -> Tensor:
+        """x (B, T, d) -> (B, T, d)."""
+        x = self._add(x, self.norm_1, lambda x: self.attention(x, look, rotary, cache))
+        if memory is not None:
+            x = self._add(
+                x,
+                self.norm_cross,
+                lambda x: self.cross_attention.cross(x, memory, memory_look, cache),
+            )
+        return self._add(x, self.norm_2, self.mlp)
+
+    def _add(self, x: Tensor, norm: nn.Module, layer: Callable[[Tensor], Tensor]) -> Tensor:
+        if self.norm_first:
+            return x + self.dropout(layer(norm(x)))
+        return norm(x + self.dropout(layer(x)))
+
+
+class MLMHead(nn.Module):
+    """BERT's output head: a layer as wide as the model, its norm, and the output with a bias."""
+
+    def __init__(self, config: GPTConfig):
+        super().__init__()
+        self.transform = nn.Linear(config.d_model, config.d_model, bias=config.bias)
+        self.activation = ACTIVATIONS[config.activation]
+        self.norm = make_norm(config)
+        self.output = nn.Linear(config.d_model, config.vocab_size)
+
+    def forward(self, h: Tensor) -> Tensor:
+        """h (B, T, d) -> logits (B, T, vocab_size)."""
+        return self.output(self.norm(self.activation(self.transform(h))))
+
+
+# The model
+
+
+class GPT(nn.Module):
+    """Logits of the next token at each position; with causal=False, of the token there.
+
+        model = GPT(preset("gpt2", vocab_size=tokenizer.vocab_size))
+        logits = model(ids)  # (B, T) -> (B, T, vocab_size)
+
+    A new model gives every token nearly the same probability: its loss is about ln vocab_size.
+    """
+
+    def __init__(self, config: GPTConfig):
+        super().__init__()
+        self.config = config
+        self.embedding = nn.Embedding(config.vocab_size, config.d_model)
+        self.position = None  # what is added to the embeddings, or turns queries and keys
+        if config.positions == "learned":
+            self.position = nn.Embedding(config.context, config.d_model)
+        elif config.positions == "sinusoidal":
+            self.position = Sinusoidal(config)
+        elif config.positions == "rotary":
+            self.position = Rotary(config)
+        self.embedding_norm = make_norm(config) if config.embedding_norm else nn.Identity()
+        self.dropout = nn.Dropout(config.dropout)
+        self.blocks = nn.ModuleList(Block(config, layer) for layer in range(config.num_layers))
+        self.norm = make_norm(config) if config.norm_first else nn.Identity()
+        if config.mlm_head:
+            self.head = MLMHead(config)
+        else:
+            self.head = nn.Linear(config.d_model, config.vocab_size, bias=False)
+        self.apply(self._start)
+        # Each block adds to the residual stream two or three times; the more terms in the sum, the
+        # smaller each starts, so that its size does not grow with depth.
+        terms = config.num_layers * (3 if config.cross_attention else 2)
+        for name, weight in self.named_parameters():
+            if name.endswith(("attention.out.weight", "mlp.down.weight")):
+                nn.init.normal_(weight, std=INIT_STD / math.sqrt(terms))
+        if config.tied:
+            (self.head.output if config.mlm_head else self.head).weight = self.embedding.weight
+
+    @staticmethod
+    def _start(module: nn.Module) -> None:
+        if isinstance(module, nn.Linear | nn.Embedding):
+            nn.init.normal_(module.weight, std=INIT_STD)
+        if isinstance(module, nn.Linear) and module.bias is not None:
+            nn.init.zeros_(module.bias)
+
+    def num_parameters(self) -> int:
+        """The numbers that training sets; a tied matrix counts once."""
+        return sum(parameter.numel() for parameter in self.parameters())
+
+    def forward(
+        self,
+        ids: Tensor,
+        *,
+        keep: Tensor | None = None,
+        memory: Tensor | None = None,
+        memory_keep: Tensor | None = None,
+        cache: KVCache | None = None,
+    ) -> Tensor:
+        """ids (B, T), integers -> logits (B, T, vocab_size).
+
+        keep (B, T), bool: False is padding, which no other position looks at. Pad on the right, as
+        positions are counted from the left. memory (B, S, d): the states of an encoder, with
+        memory_keep (B, S). cache: what came before `ids`, to which they are added.
+        """
+        hidden = self.hidden(ids, keep=keep, memory=memory, memory_keep=memory_keep, cache=cache)
+        return self.head(hidden)
+
+    def hidden(
+        self,
+        ids: Tensor,
+        *,
+        keep: Tensor | None = None,
+        memory: Tensor | None = None,
+        memory_keep: Tensor | None = None,
+        cache: KVCache | None = None,
+    ) -> Tensor:
+        """The states that the output head takes: as `forward`, but (B, T, d)."""
+        start = 0 if cache is None else cache.length
+        self._check(ids, start, keep, memory, memory_keep, cache)
+        x = self._embed(ids, start)  # (B, T, d)
+        look = self._look(ids, start, keep if cache is None else cache.extend_keep(keep, ids))
+        memory_look = {} if memory_keep is None else {"attn_mask": memory_keep[:, None, None, :]}
+        rotary = self.position if self.config.positions == "rotary" else None
+        for block in self.blocks:
+            x = block(x, look, rotary, memory, memory_look, cache)
+        if cache is not None:
+            cache.length += ids.shape[1]
+        return self.norm(x)
+
+    def _embed(self, ids: Tensor, start: int) -> Tensor:
+        """ids (B, T) -> (B, T, d): what the first block takes."""
+        try:
+            x = self.embedding(ids)
+        except IndexError:  # on a GPU the check is the device's own
+            raise ModelError(
+                f"ids holds {ids.min().item()} to {ids.max().item()}, but vocab_size is "
+                f"{self.config.vocab_size}: were they made by another tokenizer?"
+            ) from None
+        if self.config.positions == "sinusoidal":
+            x = x * math.sqrt(self.config.d_model)  # as in the paper, so that words are heard
+        if self.config.positions in ("learned", "sinusoidal"):
+            x = x + self.position.weight[start : start + ids.shape[1]]
+        return self.dropout(self.embedding_norm(x))
+
+    def _look(self, ids: Tensor, start: int, keep: Tensor | None) -> dict:
+        """Who looks where, as keywords of `scaled_dot_product_attention`.
+
+        keep is (B, S), S = start + T.
+        """
+        length = ids.shape[1]
+        if keep is None:
+            if not self.config.causal or length == 1:
+                return {}
+            if start == 0:
+                return {"is_causal": True}  # a kernel of its own, faster than any mask
+        # Row t is the position that looks, column s what it looks at; True lets it.
+        mask = torch.ones(length, start + length, dtype=torch.bool, device=ids.device)
+        itself = mask.tril(start).triu(start)
+        if self.config.causal:
+            mask = mask.tril(start)
+        if keep is not None:
+            # Padding looks at itself: a softmax over nothing would be no number.
+            mask = mask & keep[:, None, None, :] | itself  # (B, 1, T, S)
+        return {"attn_mask": mask}
+
+    def _check(self, ids, start, keep, memory, memory_keep, cache) -> None:
+        config = self.config
+        if not isinstance(ids, Tensor) or ids.ndim != 2 or ids.shape[1] == 0:
+            raise ModelError(f"ids {_shape(ids)}: give token ids of shape (batch, positions).")
+        if ids.dtype not in (torch.int64, torch.int32):
+            raise ModelError(f"ids has dtype {ids.dtype}: token ids are integers, torch.long.")
+        if start + ids.shape[1] > config.context:
+            before = f" after {start} in the cache" if start else ""
+            raise ModelError(
+                f"ids has {ids.shape[1]} positions{before}, and the context is {config.context}: "
+                "give fewer, or make the model with a larger context."
+            )
+        if (memory is None) == config.cross_attention:
+            raise ModelError(
+                "This model looks at an encoder's states: give memory, of shape (batch, positions, "
+                f"{config.d_model})."
+                if config.cross_attention
+                else "memory is given, but this model has no cross-attention: make it with "
+                "cross_attention=True."
+            )
+        if memory is not None and (
+            not isinstance(memory, Tensor)
+            or memory.ndim != 3
+            or len(memory) != len(ids)
+            or memory.shape[2] != config.d_model
+        ):
+            raise ModelError(
+                f"memory {_shape(memory)}: give ({len(ids)}, positions, {config.d_model}), the "
+                "states of an encoder for each text of ids."
+            )
+        if memory_keep is not None and memory is None:
+            raise ModelError("memory_keep is given without memory: give both.")
+        for name, mask, of in (("keep", keep, ids), ("memory_keep", memory_keep, memory)):
+            if mask is not None and (
+                not isinstance(mask, Tensor)
+                or mask.dtype != torch.bool
+                or mask.shape != of.shape[:2]
+            ):
+                raise ModelError(
+                    f"{name} {_shape(mask)}: give bool of shape {tuple(of.shape[:2])}, True where "
+                    "a token is and False where padding is."
+                )
+        if cache is not None and not config.causal:
+            raise ModelError(
+                "A cache needs causal=True: here earlier positions look at later ones, so what "
+                "they hold changes with each new token."
+            )
+
+
+def _shape(x: object) -> str:
+    if not isinstance(x, Tensor):
+        return f"is a {type(x).__name__}"
+    return f"has shape {tuple(x.shape)} and dtype {x.dtype}"

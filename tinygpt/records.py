@@ -1,0 +1,71 @@
+"""Recorded runs: what ran, on what, with which result, and the weights that came of it.
+
+`records/<name>/record.json` holds the record, `weights.safetensors` beside it the model's weights
+in 16 bits. `make records` repeats the runs.
+"""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from tinygpt.model import GPT, GPTConfig
+
+FOLDER = Path(__file__).parent.parent / "records"
+
+
+class RecordError(ValueError):
+    """There is no such record. The message is one line."""
+
+    def _render_traceback_(self):
+        # A notebook shows this one line: the mistake is not in the code.
+        return [str(self)]
+
+
+def read(name: str) -> dict:
+    """The record called `name`."""
+    try:
+        return json.loads((FOLDER / name / "record.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        known = ", ".join(sorted(path.parent.name for path in FOLDER.glob("*/record.json")))
+        raise RecordError(f"There is no record {name!r}; there are: {known or 'none'}.") from None
+
+
+def load(name: str) -> tuple[GPT, dict]:
+    """The model of a recorded run, in evaluation mode on the CPU, and the record."""
+    record = read(name)
+    model = GPT(GPTConfig(**record["model"]))
+    weights = load_file(FOLDER / name / "weights.safetensors")
+    _fill(model, weights)
+    return model.eval(), record
+
+
+def write(name: str, record: dict) -> None:
+    """Store a record, in place of an earlier one of that name."""
+    folder = FOLDER / name
+    folder.mkdir(parents=True, exist_ok=True)
+    content = json.dumps(record, indent=1, ensure_ascii=False) + "\n"
+    (folder / "record.json").write_text(content, encoding="utf-8", newline="\n")
+
+
+def write_model(name: str, model: GPT) -> dict:
+    """Store a model's weights in 16 bits, and take them on; returns what describes the model.
+
+    Whoever measures the model after this measures what a reader will load.
+    """
+    (FOLDER / name).mkdir(parents=True, exist_ok=True)
+    weights = {key: value.half().cpu().contiguous() for key, value in model.state_dict().items()}
+    if model.config.tied:
+        del weights["head.weight"]  # the embedding's other name
+    save_file(weights, FOLDER / name / "weights.safetensors")
+    _fill(model, weights)
+    return asdict(model.config)
+
+
+def _fill(model: GPT, weights: dict[str, torch.Tensor]) -> None:
+    weights = {key: value.float() for key, value in weights.items()}
+    if model.config.tied:
+        weights["head.weight"] = weights["embedding.weight"]
+    model.load_state_dict(weights)
