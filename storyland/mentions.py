@@ -49,12 +49,15 @@ def bits_by_distance(
 
     For each story the model's tokens: where each ends in the text (characters) and its log
     probability (nats). A mention costs what the tokens cost that share a character with it, divided
-    by its own length; a mean over all characters of the mentions about 5, 10, 20, 40, 80 words back.
+    by its own length; the mean is over all characters of the mentions about 5, 10, 20, 40 or 80
+    words back. ValueError where the tokens do not end where the story does.
     """
     bits, chars = Counter(), Counter()
     for story, story_ends, nats in zip(stories, ends, log_probs, strict=True):
         if story_ends[-1] != len(story.text):
-            raise ValueError(f"the tokens end at {story_ends[-1]}, the story at {len(story.text)}")
+            raise ValueError(
+                f"the tokens end at character {story_ends[-1]}, the story at {len(story.text)}"
+            )
         tokens = list(zip([0, *story_ends], story_ends, nats, strict=False))
         for mention in mentions(story):
             bin = min(DISTANCES, key=lambda d: abs(log(mention.distance / d)))

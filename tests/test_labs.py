@@ -373,17 +373,29 @@ def test_there_are_ten_mistakes_a_lab(lab):
     assert len(names) == len(set(names)) >= 10
 
 
+def mistaken(notebook, mistake):
+    """The answer cell with a mistake in it."""
+    where = mistake["question"]
+    right = next(c.source for c in graded(notebook, "answer") if grade_id(c) == where)
+    if "code" in mistake:
+        return mistake["code"]
+    assert right.count(mistake["old"]) == 1, f"{mistake['old']!r} must stand once in {where}"
+    return right.replace(mistake["old"], mistake["new"])
+
+
 @pytest.mark.parametrize("lab, mistake", MISTAKES)
 @pytest.mark.parametrize("two_processes", [False, True], ids=["notebook", "grader"])
 def test_a_mistake_loses_points_where_it_was_made(lab, mistake, two_processes):
-    notebook, where = read(SOLUTIONS[lab]), mistake["question"]
-    right = next(c.source for c in graded(notebook, "answer") if grade_id(c) == where)
-    wrong = mistake.get("code")
-    if wrong is None:
-        assert right.count(mistake["old"]) == 1, f"{mistake['old']!r} must stand once in {where}"
-        wrong = right.replace(mistake["old"], mistake["new"])
-    outcomes = run(notebook, {where: wrong}, two_processes)
+    """One, or several `together`: then each is named in its own question, and not in another's."""
+    notebook, parts = read(SOLUTIONS[lab]), mistake.get("together", [mistake])
+    outcomes = run(
+        notebook, {part["question"]: mistaken(notebook, part) for part in parts}, two_processes
+    )
     failed = {name: said for name, said in outcomes.items() if said}
-    assert {question(name) for name in failed} == {where, *mistake.get("also", [])}, failed
-    said = " ".join(text for name, text in failed.items() if question(name) == where)
-    assert mistake["says"].lower() in said.lower(), said
+    lost = {where for part in parts for where in (part["question"], *part.get("also", []))}
+    assert {question(name) for name in failed} == lost, failed
+    for part in parts:
+        where = part["question"]
+        said = " ".join(text for name, text in failed.items() if question(name) == where).lower()
+        named = [other["name"] for other in parts if other["says"].lower() in said]
+        assert named == [part["name"]], said

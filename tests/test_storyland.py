@@ -5,7 +5,7 @@ import itertools
 import subprocess
 import sys
 from collections import Counter
-from math import log2, sqrt
+from math import log, log2, sqrt
 
 import pytest
 
@@ -141,6 +141,35 @@ def test_a_mention_stands_in_the_text_where_it_says():
         assert story.text[mention.start : mention.end] == mention.word
         assert story.words[mention.index] == mention.word
         assert story.words[mention.index - mention.distance] == mention.word
+
+
+def test_bits_by_distance_are_what_the_tokens_of_a_mention_cost():
+    words = ["Mia", "fed", "a", "fox", ",", "and", "the", "fox", "fed", "Mia", ".", "\n"]
+    roles = ["person", *[""] * 6, "", "", "person", "", ""]
+    story = storyland.Story(words, roles, facts={})
+    # "Mia fed a fox, and the fox fed Mia.": the second Mia stands 9 words on, at 31 to 34
+    ends = [30, 32, 34, 36]
+    found = storyland.bits_by_distance([story], [ends], [[-9.0, -log(2), -log(4), -9.0]])
+    assert found == {10: pytest.approx(3 / 3)}
+    with pytest.raises(ValueError, match="the tokens end at character 30, the story at 36"):
+        storyland.bits_by_distance([story], [[30]], [[-9.0]])
+
+
+def test_the_oracle_pays_the_same_by_word_and_by_distance():
+    stories = STORIES[:20]
+    oracle = storyland.Oracle()
+    log_probs = [oracle.word_log_probs(story.text) for story in stories]
+    ends = [
+        [len(storyland.join(story.words[: i + 1])) for i in range(len(story.words))]
+        for story in stories
+    ]
+    bits = chars = 0
+    for story, nats in zip(stories, log_probs, strict=True):
+        for mention in storyland.mentions(story):
+            if abs(log(mention.distance / 20)) < log(2) / 2:
+                bits -= nats[mention.index] / log(2)
+                chars += len(mention.word)
+    assert storyland.bits_by_distance(stories, ends, log_probs)[20] == pytest.approx(bits / chars)
 
 
 def test_hidden_choices_matter():

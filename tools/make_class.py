@@ -8,9 +8,11 @@ try what they say, so they belong in the sandbox and nowhere else.
 """
 
 import argparse
+import base64
 import copy
 import json
 import os
+import random
 import re
 import runpy
 import sys
@@ -24,6 +26,7 @@ if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
 from gradedesk.lab import Lab  # noqa: E402
+from gradedesk.result import Result  # noqa: E402
 
 Notebook = dict[str, Any]
 
@@ -33,7 +36,8 @@ class Case:
     """One submission, and what a grader has to make of it.
 
     `statuses` are those that are right for it, `lost` the questions in which it loses points (None:
-    all of them), `says` what stands in a message about them.
+    all of them), `says` what stands in a message about them. With `partial` it may keep some points
+    of those questions; an attack earns none of them.
     """
 
     name: str
@@ -42,11 +46,39 @@ class Case:
     statuses: tuple[str, ...] = ("graded",)
     lost: frozenset[str] | None = frozenset()
     says: str = ""
+    partial: bool = False
 
     @property
     def student(self) -> str:
         """Canvas makes one lower-case word of a name."""
         return re.sub(r"[^a-z0-9]", "", self.name.lower())
+
+    def wrongly_given(self, lab: Lab, result: Result) -> float:
+        """The points that a result has and should not have."""
+        lost = frozenset() if self.partial else self._lost(lab)
+        kept = sum(cell.points for cell in lab.tests if cell.question not in lost)
+        return max(0.0, result.points - kept)
+
+    def faults(self, lab: Lab, result: Result) -> list[str]:
+        """What in a result is not as it should be, a few words each."""
+        if result.status not in self.statuses:
+            return [f"{result.status}, not {' or '.join(self.statuses)}: {result.note}"]
+        found = []
+        if given := self.wrongly_given(lab, result):
+            found.append(f"{given:g} points too many")
+        if result.status == "unreadable":
+            return found
+        failed = [test for test in result.tests if test.outcome != "passed"]
+        questions = {test.question for test in failed}
+        if questions != self._lost(lab):
+            those, these = (", ".join(sorted(x)) or "none" for x in (questions, self._lost(lab)))
+            found.append(f"loses points in {those}, not in {these}")
+        if self.says.lower() not in " ".join(test.message for test in failed).lower():
+            found.append(f"no message says {self.says!r}")
+        return found
+
+    def _lost(self, lab: Lab) -> frozenset[str]:
+        return frozenset(c.question for c in lab.tests) if self.lost is None else self.lost
 
 
 class Maker:
@@ -100,7 +132,10 @@ class Maker:
     # --- The cases --------------------------------------------------------------------------------
 
     def cases(self) -> list[Case]:
-        return [*self.honest(), *self.mistaken(), *self.broken(), *self.hostile()]
+        return [*self.honest(), *self.mistaken(), *self.attacks()]
+
+    def attacks(self) -> list[Case]:
+        return [*self.broken(), *self.hostile()]
 
     def honest(self) -> list[Case]:
         questions = [cell.grade_id for cell in self.lab.answers]
@@ -116,6 +151,7 @@ class Maker:
                 self.data(some),
                 lost=frozenset(questions) - frozenset(half),
                 says="NotImplementedError",
+                partial=True,
             ),
             Case("blank", "Nothing is answered.", _bytes(self.release), lost=None),
             Case("own-cells", "A failing cell of their own in between.", _bytes(extra)),
@@ -125,21 +161,26 @@ class Maker:
         path = self.root / "solutions" / self.lab.name / "mistakes.py"
         cases = []
         for mistake in runpy.run_path(str(path))["MISTAKES"]:
-            where = mistake["question"]
-            wrong = mistake.get("code")
-            if wrong is None:
-                source = next(c.source for c in self.lab.answers if c.grade_id == where)
-                wrong = source.replace(mistake["old"], mistake["new"])
+            parts = mistake.get("together", [mistake])
+            lost = {where for part in parts for where in (part["question"], *part.get("also", []))}
             cases.append(
                 Case(
                     mistake["name"],
                     mistake["what"],
-                    self.data({**self.solutions, where: wrong}),
-                    lost=frozenset({where, *mistake.get("also", [])}),
-                    says=mistake["says"],
+                    self.data(self.solutions | dict(map(self._mistaken, parts))),
+                    lost=frozenset(lost),
+                    says=parts[0]["says"],
+                    partial=True,
                 )
             )
         return cases
+
+    def _mistaken(self, mistake: dict[str, Any]) -> tuple[str, str]:
+        """A question, and its answer with a mistake in it."""
+        where = mistake["question"]
+        source = next(cell.source for cell in self.lab.answers if cell.grade_id == where)
+        wrong = mistake.get("code") or source.replace(mistake["old"], mistake["new"])
+        return where, wrong
 
     def broken(self) -> list[Case]:
         """Notebooks that are not as they were given out."""
@@ -200,11 +241,11 @@ class Maker:
                 mimes = ("text/html", "image/svg+xml", "application/javascript", "text/markdown")
                 data = dict.fromkeys(mimes, script)
                 cell["outputs"] = [{"output_type": "display_data", "data": data, "metadata": {}}]
-            elif cell["source"] == "YOUR ANSWER HERE":
+            elif cell["metadata"].get("nbgrader", {}).get("solution"):
                 cell["source"] = script
 
         def heavy(notebook: Notebook) -> None:
-            data = {"image/png": "A" * 8_000_000}
+            data = {"image/png": base64.b64encode(random.Random(1).randbytes(6_000_000)).decode()}
             output = {"output_type": "display_data", "data": data, "metadata": {}}
             notebook["cells"].append(_code("plot()", [output]))
 
