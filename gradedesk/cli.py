@@ -198,6 +198,8 @@ def grade(
             on_result=lambda result: progress.advance(bar),
         )
     seconds = time.monotonic() - start
+    if batch.cold:
+        _err().print(Text(f"Without warm workers, which is slower: {shown(batch.cold, 300)}"))
     if batch.stopped:
         _err().print(
             f"Stopped. {len(batch.graded)} graded now and kept, {len(batch.left)} to do: "
@@ -223,9 +225,11 @@ def _progress() -> Progress:
         TimeRemainingColumn(),
         console=console,
         disable=not console.is_terminal,
+        speed_estimate_period=600,  # one slow submission is most of rich's own 30
     )
 
 
+NAMED = 24  # names in a row of the table; the report has them all
 ROWS = {  # status: what the table calls it
     "graded": "graded",
     "tampered": "graded, alterations undone",
@@ -252,11 +256,13 @@ def _show(batch, seconds: float) -> None:
     table.add_column("Number", justify="right")
     table.add_column("Who", overflow="fold")
     for label, names in rows.items():
-        table.add_row(label, str(len(names)), Text(", ".join(map(shown, names))))
+        more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+        table.add_row(label, str(len(names)), Text(", ".join(map(shown, names[:NAMED])) + more))
     out.print(table)
+    out.print()
     for name, result in batch.results.items():
         if result.status not in ("graded", "missing"):
-            out.print(Text(f"{shown(name)}: {result.status}. {shown(result.note, 300)}"))
+            out.print(Text(f"{shown(name)}: {ROWS[result.status]}. {shown(result.note, 300)}"))
     count = len(batch.graded)
     speed = f", {60 * count / seconds:.0f} a minute" if count and seconds > 1 else ""
     before = len(batch.results) - count

@@ -15,11 +15,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 from gradedesk import sandbox
 from gradedesk.sandbox import Limits, Sandbox, SandboxDied, SandboxError, SandboxTimeout
+from gradedesk.warm import Zygote
 
 DISK_BYTES = 1 << 30
 PYTHONS = ((3, 11), (3, 13))
@@ -55,8 +57,15 @@ def checks(desk: Path | str = ".") -> list[Check]:
     if reason is not None:
         why, _, mend = reason.rpartition(": ")
         return [*found, Check("sandbox", False, why, mend)]
-    found.append(Check("sandbox", True, "starts", ""))
-    return found + attempts()
+    found += [Check("sandbox", True, "starts", ""), *attempts()]
+    try:
+        with Zygote() as zygote:
+            found.append(Check("warm workers", True, "fork", ""))
+            warm = attempts(partial(Sandbox, zygote=zygote))
+    except SandboxError as error:
+        # No fault: grading does without, and takes longer.
+        return [*found, Check("warm workers", True, f"not here: {error}", "")]
+    return found + [check._replace(name=f"{check.name}, warm") for check in warm]
 
 
 def attempts(make: Callable[[Limits], Sandbox] = Sandbox) -> list[Check]:

@@ -174,6 +174,7 @@ def page(lab: Lab | str, result: Result, hand: Hand) -> str:
                 tests=tests,
                 manual=manual,
                 cells=cells,
+                missed=sum(test.look != "good" for test in tests),
                 points=sum(item.points for item in [*tests, *manual]),
                 max_points=sum(item.max_points for item in [*tests, *manual]),
                 waiting=any(item.waiting for item in manual),

@@ -45,6 +45,7 @@ class Batch:
     left: list[str] = field(default_factory=list)  # after Ctrl-C
     arrived: list[str] = field(default_factory=list)  # newer submissions than those graded
     outdated: list[str] = field(default_factory=list)  # graded by an older version of the lab
+    cold: str = ""  # why each submission was started anew, where it was
 
     @property
     def stopped(self) -> bool:
@@ -174,8 +175,11 @@ def grade(
             on_result(result)
 
         run.allow()
-        with _executor(jobs, scheduler) as (executor, places):
-            batch.left = _work(desk, lab, waiting, 2 * places, isolated, executor, keep)
+        try:
+            with _executor(jobs, scheduler) as (executor, places):
+                batch.left = _work(desk, lab, waiting, 2 * places, isolated, executor, keep)
+        finally:
+            batch.cold = run.close()
         batch.results = {name: old[name] for name in names if name in old}
         batch.outdated = [n for n, r in batch.results.items() if r.lab_version != lab.version]
         if not batch.left:
@@ -239,6 +243,7 @@ def _work(
                     received=given.received,
                     late=given.late,
                     isolated=isolated,
+                    warm=isolated,
                 )
                 working[future] = given
             for future in wait(working, return_when=FIRST_COMPLETED).done:

@@ -19,7 +19,7 @@ from pathlib import Path
 import nbformat
 from alembic.script import ScriptDirectory
 from filelock import FileLock
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from nbformat.v4 import new_code_cell, new_markdown_cell
 from nbgrader import api
 from nbgrader.dbutil import ALEMBIC_DIR
 from nbgrader.utils import compute_checksum, parse_utc
@@ -633,7 +633,7 @@ def notebook(lab: Lab, result: Result) -> nbformat.NotebookNode:
         *result.problems,
     ]
     cells = [
-        new_markdown_cell(
+        _markdown(
             "Rebuilt by the desk, for reading and grading. **Do not run it:** the answers are a "
             "student's code, and here is no sandbox.\n\n" + fenced(plain("\n".join(facts)))
         )
@@ -643,9 +643,9 @@ def notebook(lab: Lab, result: Result) -> nbformat.NotebookNode:
         if cell.kind == "manual":
             answer = written.get(cell.grade_id)
             shown = plain(answer.text, FULL_TEXT) if answer and answer.answered else "(no answer)"
-            cells.append(new_markdown_cell(fenced(shown), metadata=metadata))
+            cells.append(_markdown(fenced(shown), metadata))
         elif cell.cell_type != "code":
-            cells.append(new_markdown_cell(cell.release, metadata=metadata))
+            cells.append(_markdown(cell.release, metadata))
         elif cell.kind == "answer":
             source = plain(result.answers.get(cell.grade_id, cell.release), FULL_TEXT)
             output = result.output.get(cell.grade_id, "")
@@ -658,14 +658,27 @@ def notebook(lab: Lab, result: Result) -> nbformat.NotebookNode:
         else:
             cells.append(_code(cell.release, "", metadata))
     for number, cell in enumerate(cells):
-        cell.id = f"cell-{number}"
+        cell["id"] = f"cell-{number}"
     # Without a kernel's name JupyterLab asks before it could start one.
-    return new_notebook(cells=cells, metadata={"language_info": {"name": "python"}})
+    metadata = {"language_info": {"name": "python"}}
+    whole = {"nbformat": 4, "nbformat_minor": 5, "metadata": metadata, "cells": cells}
+    return nbformat.from_dict(whole)
 
 
-def _code(source: str, output: str, metadata: dict) -> nbformat.NotebookNode:
-    outputs = [new_output("stream", name="stdout", text=plain(output))] if output else []
-    return new_code_cell(source, outputs=outputs, metadata=metadata)
+# Plain dictionaries: nbformat's own constructors validate every cell, and writing the whole again.
+def _markdown(source: str, metadata: dict | None = None) -> dict:
+    return {"cell_type": "markdown", "metadata": metadata or {}, "source": source}
+
+
+def _code(source: str, output: str, metadata: dict) -> dict:
+    stream = {"output_type": "stream", "name": "stdout", "text": plain(output)}
+    return {
+        "cell_type": "code",
+        "execution_count": None,
+        "metadata": metadata,
+        "outputs": [stream] if output else [],
+        "source": source,
+    }
 
 
 def write_notebook(desk: Path, lab: Lab, result: Result) -> Path | None:

@@ -89,7 +89,7 @@ class Cell:
                 lines.append(line)
         return "\n".join(lines)
 
-    @property
+    @cached_property
     def names(self) -> list[str]:
         """What the cell defines at top level, imports not counted."""
         names: dict[str, None] = {}

@@ -24,7 +24,7 @@ STATUS_WORDS = {
     "partly": "partly graded",
     "unreadable": "unreadable",
     "missing": "missing",
-    "tampered": "graded, originals restored",
+    "tampered": "graded, alterations undone",
     "grader-error": "grader error",
 }
 

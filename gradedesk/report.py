@@ -25,6 +25,8 @@ from gradedesk.result import Result
 from gradedesk.similar import MIN_TOKENS, THRESHOLD, Likeness, near_identical
 
 ROWS = 12  # of a table
+NAMED = 24  # names that stand open; more are folded
+NOTED = 3  # problems of one submission; the feedback page has them all
 GROUPS = 20  # of near-identical answers shown
 UNSCORED = ("missing", "unreadable", "grader-error")  # statuses without points, never a 0
 # Okabe-Ito's blue, sky and orange, and text that reads on light and on dark paper.
@@ -52,6 +54,7 @@ def page(labs: list[Lab], results: dict[str, list[Result]], hand: Hand) -> str:
         "report.html",
         labs=[_lab(number, lab, results[lab.name], hand) for number, lab in enumerate(labs)],
         made=when(datetime.now(UTC).isoformat()),
+        named=NAMED,
         threshold=THRESHOLD,
         min_tokens=MIN_TOKENS,
     )
@@ -110,12 +113,7 @@ def _lab(number: int, lab: Lab, results: list[Result], hand: Hand) -> SimpleName
             if students
         ],
         notes=[
-            (
-                result.student,
-                " ".join(_sentence(said) for said in [result.note, *result.problems] if said),
-            )
-            for result in results
-            if result.note or result.problems
+            (result.student, _notes(result)) for result in results if result.note or result.problems
         ],
         points_plot=_points_plot(totals, lab.max_points),
         question_plot=_question_plot(shares, headings, len(scored)),
@@ -131,8 +129,12 @@ def _lab(number: int, lab: Lab, results: list[Result], hand: Hand) -> SimpleName
     )
 
 
-def _sentence(said: str) -> str:
-    return said if said.endswith((".", "!", "?")) else f"{said}."
+def _notes(result: Result) -> str:
+    """What is noted about a submission; its note is often the first of its problems."""
+    said = list(dict.fromkeys(text for text in [result.note, *result.problems] if text))
+    more = [f"And {len(said) - NOTED} more like these."] if len(said) > NOTED + 1 else []
+    said = said[:NOTED] + more if more else said
+    return " ".join(text if text.endswith((".", "!", "?", ")")) else f"{text}." for text in said)
 
 
 def _missed(results: list[Result]) -> list[SimpleNamespace]:

@@ -5,14 +5,20 @@
 
 The trusted side has a process of its own, so that nothing a test meets can hurt the desk. It tells
 each outcome as soon as it has it, and what it told stays told when it has to be killed.
+
+Warm, both processes have imported what the lab needs before the first submission comes, and each
+submission gets a fork of each: of this one by `_forked`, of the sandbox by warm.py.
 """
 
 import ast
 import base64
 import builtins
 import contextlib
+import ctypes
 import dataclasses
+import gc
 import hashlib
+import importlib
 import importlib.util
 import json
 import os
@@ -29,8 +35,9 @@ import traceback
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from gradedesk.lab import MANUAL_STUB, Cell, Lab, LabError
 from gradedesk.plain import plain
@@ -44,10 +51,12 @@ from gradedesk.sandbox import (
     SandboxUnavailable,
 )
 from gradedesk.standin import StandIn, StudentError
+from gradedesk.warm import Zygote
 
 RESTARTS = 6  # fresh sandboxes after the first one
 STRIKES = 2  # sandboxes that one question may use up
 GRACE = 30.0  # seconds that the trusted side has on top of the submission's own
+PR_SET_PDEATHSIG = 1  # of prctl(2)
 STORED = 20_000  # characters of an answer or its output in the result
 
 Event = dict[str, Any]
@@ -90,11 +99,13 @@ def grade_one(
     late: bool = False,
     isolated: bool = True,
     hidden: bool = True,
+    warm: bool = False,
 ) -> Result:
     """Grade the bytes of a submitted notebook. Whatever they hold, a Result comes back.
 
     `isolated=False` runs the student's code without the sandbox (one's own work only);
-    `hidden=False` leaves hidden tests out. Stopped by `stop_all`, it raises KeyboardInterrupt.
+    `hidden=False` leaves hidden tests out; `warm=True` keeps processes for the next submission to
+    this lab, until `close`. Stopped by `stop_all`, it raises KeyboardInterrupt.
     """
     limits = limits or limits_of(lab)
     result = Result(student, lab.name, digest(data), "grader-error", now(), received=received)
@@ -105,9 +116,11 @@ def grade_one(
         "limits": dataclasses.asdict(limits),
         "isolated": isolated,
         "hidden": hidden,
+        "warm": warm and isolated,
     }
     start = time.monotonic()
-    events, ended = _child(job, limits.total_seconds + GRACE)
+    trusted = _Trusted.take(job["lab"]) if job["warm"] else _Trusted()
+    events, ended = trusted.grade(job, limits.total_seconds + GRACE)
     _collect(result, lab, events, ended, hidden)
     result.seconds = round(time.monotonic() - start, 2)
     return result.check()
@@ -157,8 +170,10 @@ def _collect(result: Result, lab: Lab, events: list[Event], ended: str, hidden: 
             result.note = _first_line(said["altered"])
 
 
-_running: set[subprocess.Popen] = set()
+_running: set["_Trusted"] = set()
+_idle: list["_Trusted"] = []
 _stopped = threading.Event()
+_cold: list[str] = []  # why there are no warm workers here
 
 
 def allow() -> None:
@@ -169,68 +184,109 @@ def allow() -> None:
 def stop_all() -> None:
     """Kill every submission that is being graded; their grade_one raises KeyboardInterrupt."""
     _stopped.set()
-    for process in list(_running):
-        _kill(process)
+    for trusted in list(_running):
+        trusted.kill()
 
 
-def _kill(process: subprocess.Popen) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        if os.name == "posix":
-            os.killpg(process.pid, signal.SIGKILL)
-        else:
-            process.kill()
+def close() -> str:
+    """End the processes that wait for a next submission; why there were only cold ones, or ""."""
+    while _idle:
+        _idle.pop().close()
+    return _cold.pop() if _cold else ""
 
 
-def _child(job: Event, seconds: float) -> tuple[list[Event], str]:
-    """Run one job in a process of its own: what it told, and how it ended."""
-    root = str(Path(__file__).resolve().parent.parent)
-    one_thread = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "MKL", "OPENBLAS", "NUMEXPR")}
-    env = os.environ | one_thread | {"PYTHONHASHSEED": "0", "PYTHONUTF8": "1"}
-    env["PYTHONPATH"] = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
-    late = threading.Event()
-    events: list[Event] = []
-    with (
-        tempfile.TemporaryDirectory(prefix="gradedesk-", ignore_cleanup_errors=True) as folder,
-        tempfile.TemporaryFile() as errors,
-    ):
-        process = subprocess.Popen(
+class _Trusted:
+    """A trusted process: grades one job, or warm ones one after the other."""
+
+    def __init__(self, lab: Event | None = None):
+        root = str(Path(__file__).resolve().parent.parent)
+        one_thread = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "MKL", "OPENBLAS", "NUMEXPR")}
+        env = os.environ | one_thread | {"PYTHONHASHSEED": "0", "PYTHONUTF8": "1"}
+        env["PYTHONPATH"] = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
+        self.lab = lab  # what it is warm for
+        self.folder = tempfile.TemporaryDirectory(prefix="gradedesk-", ignore_cleanup_errors=True)
+        self.errors = tempfile.TemporaryFile()
+        self.process = subprocess.Popen(
             [sys.executable, "-P", "-m", "gradedesk.run"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=errors,
-            cwd=folder,
+            stderr=self.errors,
+            cwd=self.folder.name,
             env=env,
             start_new_session=True,
         )
-        _running.add(process)
-        timer = threading.Timer(seconds, lambda: (late.set(), _kill(process)))
+
+    @classmethod
+    def take(cls, lab: Event) -> "_Trusted":
+        """One that waits for work on this lab, or a new one; those of other labs end."""
+        while _idle:
+            with contextlib.suppress(IndexError):  # another thread was quicker
+                if (trusted := _idle.pop()).lab == lab:
+                    return trusted
+                trusted.close()
+        return cls(lab)
+
+    def grade(self, job: Event, seconds: float) -> tuple[list[Event], str]:
+        """Run one job: what it told, and how it ended."""
+        events: list[Event] = []
+        code = None
+        late = threading.Event()
+        timer = threading.Timer(seconds, lambda: (late.set(), self.kill()))
         timer.daemon = True
+        _running.add(self)
         timer.start()
         try:
             if _stopped.is_set():
-                _kill(process)
+                self.kill()
             with contextlib.suppress(BrokenPipeError):
-                process.stdin.write(json.dumps(job).encode("ascii") + b"\n")
-                process.stdin.flush()  # and left open: the child ends when it closes
-            for line in process.stdout:
-                if line.endswith(b"\n"):
-                    events.append(json.loads(line))
+                self.process.stdin.write(json.dumps(job).encode("ascii") + b"\n")
+                self.process.stdin.flush()  # and left open: the process ends when it closes
+            for line in self.process.stdout:
+                with contextlib.suppress(ValueError):  # half a line of a process that was killed
+                    event = json.loads(line)
+                    events.append(event)
+                    if (code := event.pop("ended", None)) is not None:
+                        break
+                    if "cold" in event:
+                        _cold[:] = [event.pop("cold")]
         finally:
             timer.cancel()
-            _kill(process)
-            with contextlib.suppress(BrokenPipeError):
-                process.stdin.close()
-            process.stdout.close()
-            code = process.wait()
-            _running.discard(process)
-        errors.seek(0)
-        said = errors.read()[-4000:].decode("utf-8", "replace").strip().splitlines()
-    if _stopped.is_set():
-        raise KeyboardInterrupt
-    if late.is_set():
-        return events, "ran out of time"
-    last = f": {plain(said[-1], 300)}" if said else ""
-    return events, f"ended with code {code}{last}"
+            _running.discard(self)
+            said = self._said()
+            if code is not None and not late.is_set() and not _stopped.is_set():
+                _idle.append(self)
+            else:
+                code = self.close()
+        if _stopped.is_set():
+            raise KeyboardInterrupt
+        if late.is_set():
+            return events, "ran out of time"
+        return events, f"ended with code {code}{said}"
+
+    def _said(self) -> str:
+        """The last line on standard error, which begins anew with each job."""
+        self.errors.seek(0)
+        lines = self.errors.read()[-4000:].decode("utf-8", "replace").strip().splitlines()
+        self.errors.seek(0)
+        self.errors.truncate()
+        return f": {plain(lines[-1], 300)}" if lines else ""
+
+    def kill(self) -> None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            if os.name == "posix":
+                os.killpg(self.process.pid, signal.SIGKILL)
+            else:
+                self.process.kill()
+
+    def close(self) -> int:
+        self.kill()
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.close()
+        self.process.stdout.close()
+        code = self.process.wait()
+        self.errors.close()
+        self.folder.cleanup()
+        return code
 
 
 # --- The trusted side ----------------------------------------------------------------------------
@@ -281,10 +337,10 @@ class Runner:
     that killed it by itself), so that the other questions still earn their points.
     """
 
-    def __init__(self, lab: Lab, answers: dict[str, str], limits: Limits, isolated: bool = True):
-        self.lab, self.answers, self.limits, self.isolated = lab, answers, limits, isolated
+    def __init__(self, lab: Lab, answers: dict[str, str], limits: Limits, sandbox: Event):
+        self.lab, self.answers, self.limits = lab, answers, limits
+        self.sandbox = sandbox  # further arguments of each Sandbox
         self.deadline = time.monotonic() + limits.total_seconds
-        self.packages = own_packages(lab)
         self.box: Sandbox | None = None
         self.boxes = 0
         self.ran: list[Cell] = []
@@ -300,10 +356,10 @@ class Runner:
 
     def events(self, hidden: bool = True) -> Iterator[Event]:
         """One event for each test, and for each answer cell that printed something."""
-        needed = set().union(*(used(cell.source) for cell in self.lab.tests))
+        needed = needed_setup(self.lab)
         for cell in self.lab:
             if cell.kind == "setup":
-                if bound(cell.source) & needed:  # what no test needs can take seconds to import
+                if cell in needed:
                     exec(compile(cell.source, f"<{cell.grade_id}>", "exec"), self.setup)
                 self._run(cell)
             elif cell.kind == "answer" and cell.grade_id in self.answers:
@@ -355,10 +411,7 @@ class Runner:
             self.boxes += 1
             limits = dataclasses.replace(self.limits, total_seconds=left)
             try:
-                box = Sandbox(
-                    limits, self.lab.files, packages=self.packages, isolated=self.isolated
-                )
-                self.box = box.__enter__()
+                self.box = Sandbox(limits, self.lab.files, **self.sandbox)
             except SandboxUnavailable:
                 raise
             except SandboxError as error:
@@ -476,6 +529,7 @@ def _authored(cell: Cell, error: AssertionError, file: str) -> str:
     return "A hidden test failed."
 
 
+@cache
 def used(source: str) -> set[str]:
     """The names that a cell reads."""
     nodes = (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Name))
@@ -495,6 +549,12 @@ def bound(source: str) -> set[str]:
     return names
 
 
+def needed_setup(lab: Lab) -> list[Cell]:
+    """The setup cells that the tests build on; what no test needs can take seconds to import."""
+    names = set().union(*(used(cell.source) for cell in lab.tests))
+    return [cell for cell in lab.kind("setup") if bound(cell.source) & names]
+
+
 def own_packages(lab: Lab) -> list[Path]:
     """The folders of the course's own packages that a lab imports, and of those that they import.
 
@@ -504,7 +564,8 @@ def own_packages(lab: Lab) -> list[Path]:
     sources = [cell.source for cell in lab if cell.kind in ("setup", "answer")]
     found: dict[str, Path | None] = {}
     while sources:
-        for name in _imported(sources.pop()) - set(found) - sys.stdlib_module_names:
+        names = {name.split(".")[0] for name in imported(sources.pop())}
+        for name in names - set(found) - sys.stdlib_module_names:
             spec = importlib.util.find_spec(name)
             if spec is None or not spec.origin or not spec.submodule_search_locations:
                 found[name] = None
@@ -516,13 +577,14 @@ def own_packages(lab: Lab) -> list[Path]:
     return [folder for folder in found.values() if folder]
 
 
-def _imported(source: str) -> set[str]:
+def imported(source: str) -> set[str]:
+    """The modules that a cell or a module imports."""
     names = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
-            names |= {alias.name.split(".")[0] for alias in node.names}
+            names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and not node.level:
-            names.add(node.module.split(".")[0])
+            names.add(node.module)
     return names
 
 
@@ -553,7 +615,7 @@ def _time_limit(seconds: float) -> Iterator[None]:
         signal.setitimer(signal.ITIMER_REAL, 0)
 
 
-def _grade(job: Event) -> Iterator[Event]:
+def _grade(job: Event, sandbox: Event) -> Iterator[Event]:
     lab = Lab.from_dict(job["lab"])
     found = read_submission(base64.b64decode(job["data"]), lab)
     yield _told(found)
@@ -563,7 +625,7 @@ def _grade(job: Event) -> Iterator[Event]:
     for name, data in lab.files.items():
         Path(name).parent.mkdir(parents=True, exist_ok=True)
         Path(name).write_bytes(data)
-    runner = Runner(lab, found.answers, Limits(**job["limits"]), job["isolated"])
+    runner = Runner(lab, found.answers, Limits(**job["limits"]), sandbox)
     try:
         yield from runner.events(job["hidden"])
         yield {"finished": True}
@@ -594,15 +656,74 @@ def _end_with_the_desk() -> None:
     os._exit(3)
 
 
+def _prepare(job: Event) -> tuple[Event, str]:
+    """What is the same for every submission to a lab, as Sandbox's arguments; why it is cold."""
+    lab = Lab.from_dict(job["lab"])
+    sources = [cell.source for cell in lab.kind("setup") + lab.answers]
+    names = sorted(set().union(*map(imported, sources)))
+    sandbox = {"packages": own_packages(lab), "imports": names, "isolated": job["isolated"]}
+    if not job["warm"]:
+        return sandbox, ""
+    for cell in needed_setup(lab) + lab.tests:
+        for name in imported(cell.source):
+            with contextlib.suppress(Exception):  # it fails again in its cell, which says so
+                importlib.import_module(name)
+    if threading.active_count() > 1 or len(os.listdir("/proc/self/task")) > 1:
+        return sandbox, "the lab's tests import what starts threads"
+    gc.freeze()  # else the collector would write to, and so copy, what all forks share
+    try:
+        return sandbox | {"zygote": Zygote(sandbox["packages"], names)}, ""
+    except SandboxError as error:
+        return sandbox, str(error)
+
+
+def _work(job: Event, sandbox: Event, told: BinaryIO) -> None:
+    threading.Thread(target=_end_with_the_desk, daemon=True).start()
+    for event in _grade(job, sandbox):
+        _tell(told, event)
+
+
+def _tell(told: BinaryIO, event: Event) -> None:
+    told.write(json.dumps(event).encode("ascii") + b"\n")
+    told.flush()
+
+
+def _forked(job: Event, sandbox: Event, told: BinaryIO) -> int:
+    """Do a job in a fork of this process, which no test can change; the exit status."""
+    with tempfile.TemporaryDirectory(dir=os.getcwd()) as folder:
+        pid = os.fork()
+        if pid == 0:
+            try:
+                os.setpgid(0, 0)
+                ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+                os.chdir(folder)
+                _work(job, sandbox, told)
+                os._exit(0)
+            except BaseException:
+                traceback.print_exc()
+            os._exit(1)
+        _, status = os.waitpid(pid, 0)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(pid, signal.SIGKILL)  # what a test may have left running
+    return os.waitstatus_to_exitcode(status)
+
+
 def _main() -> None:
     told = os.fdopen(os.dup(1), "wb")
     with open(os.devnull, "wb") as nowhere:  # what a test prints is nobody's protocol
         os.dup2(nowhere.fileno(), 1)
-    job = json.loads(sys.stdin.buffer.readline())
-    threading.Thread(target=_end_with_the_desk, daemon=True).start()
-    for event in _grade(job):
-        told.write(json.dumps(event).encode("ascii") + b"\n")
-        told.flush()
+    sandbox: Event = {}
+    while line := sys.stdin.buffer.readline():
+        job = json.loads(line)
+        if not sandbox or "zygote" in sandbox and not sandbox["zygote"].alive:
+            sandbox, cold = _prepare(job)
+            if cold:
+                _tell(told, {"cold": cold})
+        if "zygote" not in sandbox:
+            return _work(job, sandbox, told)
+        ended = _forked(job, sandbox, told)
+        told.write(b"\n")  # it may have been killed within a line
+        _tell(told, {"ended": ended})
 
 
 if __name__ == "__main__":

@@ -32,12 +32,13 @@ from gradedesk import wire
 HERE = Path(__file__).resolve().parent
 LAB = "/lab"  # the work folder inside
 FOLDERS = ("/dev/shm", "/tmp", LAB)  # in memory, where code may write
+DEVICES = ("null", "zero", "full", "random", "urandom")  # no terminals, which sandboxes could share
 # Users that exist nowhere and that systemd, too, keeps for one service's life; inside an ordinary
 # container's 65,536. One a sandbox, since the kernel counts processes by user.
 USERS = range(61184, 65520)
 OLDEST = (0, 7)  # the first bubblewrap that can bound a folder in memory
 INSTALL = "sudo apt-get install -y bubblewrap"
-ELSEWHERE = "grade in a Linux container instead"
+ELSEWHERE = "grade in the Linux container of gradedesk/Dockerfile instead"
 GIVEN_UP = (
     "no sandbox: the submission runs as you, reads your files and the solutions, uses the network, "
     "and may leave processes behind; only its time and the memory of one process are bounded"
@@ -169,12 +170,24 @@ class Sandbox:
 
     files: what lies in the work folder, by name
     packages: folders of Python packages that the lab needs besides those installed
+    imports: the modules that its own cells import
+    zygote: forks it, in a small part of the time; then packages and imports are the zygote's
     isolated: False runs a plain process, which gives up what GIVEN_UP says
 
     It ends with the thread that made it, and by any SandboxError: make another one then.
     """
 
-    def __init__(self, limits=None, files=None, *, packages=(), seed=0, isolated=True):
+    def __init__(
+        self,
+        limits=None,
+        files=None,
+        *,
+        packages=(),
+        imports=(),
+        zygote=None,
+        seed=0,
+        isolated=True,
+    ):
         self.limits = limits or Limits()
         self.started = time.monotonic()
         self._deadline, self._seconds = float("inf"), 0.0
@@ -184,20 +197,23 @@ class Sandbox:
         self._first = None  # a file descriptor of the first process inside
         self._proc = None  # and of the /proc that it sees
         self._folders: list[int] = []  # and of its FOLDERS
-        self._folder = None
+        self._folder = self._control = None
         self._watchman = self._drain = None
         self._stopping = threading.Event()
         settings = asdict(self.limits) | {"seed": seed, "isolated": isolated, "uid": 0}
+        settings |= {"packages": ["/packages"], "imports": list(imports)}
         files = dict(files or {})
         for name in files:
             path = PurePosixPath(name)
             if path.is_absolute() or ".." in path.parts or not path.parts or "\\" in name:
                 raise ValueError(f"{name!r}: not the name of a file in the work folder")
         try:
-            if isolated:
-                self._start_isolated(settings, [Path(folder) for folder in packages])
+            if zygote is not None:
+                self._start_warm(settings, zygote)
+            elif isolated:
+                self._start_isolated(settings, packages)
             else:
-                self._start_plain(settings, [Path(folder) for folder in packages])
+                self._start_plain(settings, packages)
             self._watch()
             self._begin(files)
             if self._first is not None:
@@ -256,10 +272,10 @@ class Sandbox:
             for thread in (self._watchman, self._drain):
                 if thread is not None and thread is not threading.current_thread():
                     thread.join(1)
-            streams = [self._process.stdin, self._process.stdout]
+            streams = [self._process.stdin, self._process.stdout, self._control]
             if self._drain is None:
                 streams.append(self._process.stderr)
-            for file in streams:
+            for file in filter(None, streams):
                 with contextlib.suppress(OSError):  # what was not yet written is of no use
                     file.close()
             for fd in (self._first, self._proc, *self._folders):
@@ -288,10 +304,6 @@ class Sandbox:
             raise SandboxUnavailable(f"the lab's files do not fit: {reply.error}")
 
     def _start_isolated(self, settings, packages):
-        bwrap = shutil.which("bwrap")
-        if sys.platform != "linux" or bwrap is None:
-            raise SandboxUnavailable(available())
-        settings["packages"] = ["/packages"]
         if os.getuid() == 0:
             settings["uid"] = _free_user()
         info, info_write = os.pipe()
@@ -300,16 +312,9 @@ class Sandbox:
             os.write(rules_write, seccomp_rules())
             os.close(rules_write)
             rules_write = None
-            command = [
-                bwrap,
-                *_isolation(),
-                *_environment(),
-                *_filesystem(self.limits, packages),
-                *("--info-fd", str(info_write), "--seccomp", str(rules)),
-                *(sys.executable, "-s", "-B", "/desk/worker.py", json.dumps(settings)),
-            ]
+            started = command("worker", self.limits, packages, info_write, rules)
             # The environment of bwrap itself can be read from inside, in /proc/1/environ.
-            self._popen(command, env={}, pass_fds=(info_write, rules))
+            self._popen([*started, json.dumps(settings)], env={}, pass_fds=(info_write, rules))
             os.close(info_write)
             info_write = None
             self._first_pid = _first_process(info)
@@ -321,10 +326,20 @@ class Sandbox:
                 if fd is not None:
                     os.close(fd)
 
+    def _start_warm(self, settings, zygote):
+        if os.getuid() == 0:
+            settings["uid"] = _free_user()
+        settings |= {"folders": FOLDERS, "rules": seccomp_rules().hex()}
+        self._process = zygote.fork(settings)
+        self._first, self._control = self._process.first, self._process.control
+        with open(f"/proc/self/fdinfo/{self._first}") as file:
+            lines = dict(line.split(":") for line in file)
+        self._first_pid = int(lines["Pid"])
+
     def _start_plain(self, settings, packages):
         self._folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
         folder = Path(self._folder.name)
-        settings["packages"] = [str(package.resolve().parent) for package in packages]
+        settings["packages"] = [str(Path(package).resolve().parent) for package in packages]
         for name in ("wire.py", "worker.py"):
             shutil.copy(HERE / name, folder)
         (folder / "lab").mkdir()
@@ -524,12 +539,38 @@ VARIABLES = {
 }
 
 
-def _isolation() -> list[str]:
+def command(program: str, limits: Limits, packages, info=None, rules=None) -> list[str]:
+    """What runs worker.py or zygote.py in bubblewrap; to be completed by its settings.
+
+    info: where bwrap says which its first process is; rules: where it reads the seccomp filter
+    """
+    bwrap = shutil.which("bwrap")
+    if sys.platform != "linux" or bwrap is None:
+        raise SandboxUnavailable(available())
+    descriptors = [] if info is None else ["--info-fd", str(info), "--seccomp", str(rules)]
+    return [
+        bwrap,
+        *_isolation(CAPABILITIES[program]),
+        *_environment(),
+        *_filesystem(program, limits, [Path(package) for package in packages]),
+        *descriptors,
+        *(sys.executable, "-s", "-B", f"/desk/{program}.py"),
+    ]
+
+
+# What root's worker.py needs to become another user, and zygote.py for new namespaces besides.
+# Others' zygotes need nothing: they make user namespaces, in which they have it all.
+CAPABILITIES = {"worker": ("SETUID", "SETGID")}
+CAPABILITIES["zygote"] = (*CAPABILITIES["worker"], "SETPCAP", "SYS_ADMIN", "NET_ADMIN")
+
+
+def _isolation(capabilities) -> list[str]:
     kinds = ["ipc", "net", "pid", "uts", "cgroup-try"]
     if os.getuid() == 0:
         # No user namespace: in one of root's own, worker.py could not become another user, and the
-        # kernel's limit on processes would not hold. worker.py gives these two up by doing so.
-        who = ["--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
+        # kernel's limit on processes would not hold. worker.py gives these up by doing so.
+        who = ["--cap-drop", "ALL"]
+        who += [part for name in capabilities for part in ("--cap-add", f"CAP_{name}")]
     else:
         who = ["--unshare-user", "--uid", str(USERS[0]), "--gid", str(USERS[0])]
     return [
@@ -547,18 +588,21 @@ def _environment() -> list[str]:
     ]
 
 
-def _filesystem(limits: Limits, packages: list[Path]) -> list[str]:
+def _filesystem(program: str, limits: Limits, packages: list[Path]) -> list[str]:
     shown: dict[str, str] = {}  # where inside -> what outside
     for path in sorted(_interpreter()):
         if not any(path.startswith(f"{other}/") for other in shown):
             shown[path] = os.path.realpath(path)
-    shown |= {f"/desk/{name}": str(HERE / name) for name in ("wire.py", "worker.py")}
+    for name in {"wire", "worker", program}:
+        shown[f"/desk/{name}.py"] = str(HERE / f"{name}.py")
     for package in packages:
         if not package.is_dir():
             raise ValueError(f"{package}: no folder of a Python package")
         shown[f"/packages/{package.resolve().name}"] = str(package.resolve())
     size = str(limits.file_bytes)
-    args, made = ["--proc", "/proc", "--dev", "/dev"], {"/", *FOLDERS}
+    args, made = ["--proc", "/proc", "--perms", "0755", "--dir", "/dev"], {"/", "/dev", *FOLDERS}
+    for device in DEVICES:
+        args += ["--dev-bind", f"/dev/{device}", f"/dev/{device}"]
     for folder in FOLDERS:  # first: the course itself may lie below /tmp
         args += ["--perms", "1777", "--size", size, "--tmpfs", folder]
     for inside, outside in shown.items():
@@ -571,8 +615,9 @@ def _filesystem(limits: Limits, packages: list[Path]) -> list[str]:
     for link in ("/bin", "/lib", "/lib32", "/lib64", "/sbin"):
         if os.path.islink(link):
             args += ["--symlink", os.readlink(link), link]
-    # Their own files in memory would be bounded by nothing.
-    return [*args, "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", LAB]
+    args += ["--symlink", "/proc/self/fd", "/dev/fd"]
+    # Its own files in memory would be bounded by nothing.
+    return [*args, "--remount-ro", "/", "--chdir", LAB]
 
 
 def _interpreter() -> set[str]:

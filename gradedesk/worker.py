@@ -11,6 +11,7 @@ seem to return.
 
 import builtins
 import contextlib
+import importlib
 import io
 import json
 import math
@@ -244,14 +245,19 @@ def take_channel():
     return channel
 
 
-def main():
-    requests, replies = take_channel()
-    limits = json.loads(sys.argv[1])
-    del sys.argv[1:]
-    limit(limits)
-    # Last, so that no file of theirs takes the place of a module.
+def preload(settings):
+    """Import what the lab's own cells import; what fails here fails again in its cell."""
     sys.path[:] = [folder for folder in sys.path if folder != os.path.dirname(__file__)]
-    sys.path += [*limits["packages"], os.getcwd()]
+    sys.path += settings["packages"]
+    for name in settings["imports"]:
+        with contextlib.suppress(Exception):
+            importlib.import_module(name)
+
+
+def serve(limits, requests, replies):
+    """Answer the desk's requests until it has gone."""
+    sys.path.append(os.getcwd())  # last, so that no file of theirs takes the place of a module
+    sys.modules.pop("worker", None)  # ours, where a zygote has imported it
     worker = Worker(limits)
     pid = os.getpid()
     while True:
@@ -260,6 +266,15 @@ def main():
         if os.getpid() != pid:
             os._exit(0)  # a copy that the student's code forked: one of us must fall silent
         write(replies, reply)
+
+
+def main():
+    channel = take_channel()
+    settings = json.loads(sys.argv[1])
+    del sys.argv[1:]
+    limit(settings)
+    preload(settings)
+    serve(settings, *channel)
 
 
 if __name__ == "__main__":

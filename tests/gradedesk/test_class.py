@@ -13,10 +13,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from gradedesk import grade, sandbox
+from gradedesk import collect, grade, sandbox
 from gradedesk.journal import Journal
 from gradedesk.lab import Lab, LabError
-from gradedesk.names import DeskError
+from gradedesk.names import DeskError, read_roster
+from tools.grade_class import ABSENT, attacks, prepare
 from tools.make_class import Maker, write
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -101,24 +102,28 @@ def test_nobody_stops_the_others(everybody):
 def test_each_case_ends_as_it_should(everybody, lab):
     """Status, the questions that lose points, and what is said: nobody gains a point."""
     cases, results, *_ = everybody
-    questions = {cell.grade_id for cell in lab.answers}
     for name, case in cases.items():
         result = results[name]
-        assert result.status in case.statuses, (name, result.note)
-        failed = [test for test in result.tests if test.outcome != "passed"]
-        lost = questions if case.lost is None else case.lost
+        assert case.faults(lab, result) == [], name
         if result.status == "unreadable":
-            assert result.tests == [] and result.points == 0 and result.note
-        else:
-            assert {test.question for test in failed} == lost, (name, result.note)
-            kept = [test for test in result.tests if test.question not in lost]
-            assert result.points >= sum(test.max_points for test in kept)
-            if name not in ("half", "correct"):  # an attack on a question earns no point of it
-                assert result.points == sum(test.max_points for test in kept), name
-        said = " ".join(test.message for test in failed)
-        assert case.says.lower() in said.lower(), (name, said)
-        if result.status in ("partly", "tampered"):
+            assert result.tests == [] and result.points == 0
+        if result.status != "graded":
             assert result.note and result.note.isprintable(), name
+
+
+def test_what_a_case_should_not_get_is_noticed(maker):
+    """Points for an attack, another status, another question, no message: each is a fault."""
+    lab, cases = maker.lab, {case.name: case for case in maker.cases()}
+    right = grade.run.grade_one(lab, cases["correct"].data, "correct", isolated=False)
+    assert cases["correct"].faults(lab, right) == []
+    q7 = sum(cell.points for cell in lab.tests if cell.question == maker.target.grade_id)
+    assert cases["steals"].wrongly_given(lab, right) == q7
+    assert cases["blank"].wrongly_given(lab, right) == right.points
+    assert cases["half"].wrongly_given(lab, right) == 0
+    said = " ".join(cases["raises"].faults(lab, right))
+    assert f"{q7:g} points too many" in said and "loses points in none" in said
+    assert "no message says 'ZeroDivision'" in said
+    assert cases["loop"].faults(lab, right) == ["graded, not partly: "]
 
 
 def test_no_file_outside_changed_and_no_process_is_left(everybody):
@@ -350,3 +355,22 @@ def test_the_class_has_lms_names(tmp_path, maker):
         f"half_10002_50008_{NAME}.ipynb",
         f"blank_10003_50015_{NAME}.ipynb",
     ]
+
+
+def test_the_class_is_collected_whole_under_its_own_names(tmp_path, maker):
+    cases = maker.cases()
+    archive = prepare(cases, NAME, tmp_path / "desk")
+    report = collect.collect(NAME, archive, "canvas", tmp_path / "desk")
+    assert not report.refused
+    assert grade.students(tmp_path / "desk") == sorted([ABSENT, *(c.student for c in cases)])
+    assert set(read_roster(tmp_path / "desk")) == set(grade.students(tmp_path / "desk"))
+
+
+def test_the_table_of_attacks_counts_what_was_contained(maker):
+    lab, cases = maker.lab, {case.name: case for case in maker.attacks()}
+    some = [cases["foreign-kernel"], cases["steals"]]
+    right = grade.run.grade_one(lab, some[0].data, "x", isolated=False)
+    table, summary = attacks(some, lab, {case.student: right for case in some})
+    q7 = some[1].wrongly_given(lab, right)
+    assert q7 > 0 and summary == f"2 tried, 1 contained, {q7:g} points wrongly given."
+    assert list(table.columns[4].cells) == ["0", f"{q7:g}"]

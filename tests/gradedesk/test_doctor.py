@@ -15,7 +15,8 @@ isolated = pytest.mark.skipif(WHY_NOT is not None, reason=str(WHY_NOT))
 def test_this_machine_can_grade(tmp_path):
     found = doctor.checks(tmp_path / "grading")
     assert not [check for check in found if not check.ok and check.name not in ("disk", "memory")]
-    assert len(found) == 7 + len(doctor.ATTEMPTS)
+    assert len(found) == 8 + 2 * len(doctor.ATTEMPTS)
+    assert {check.name: check.detail for check in found}["warm workers"] == "fork"
     assert all(check.detail and not check.mend for check in found if check.ok)
 
 
@@ -47,6 +48,17 @@ def test_an_attempt_that_fails_is_not_contained(monkeypatch):
 
     check = doctor._try(broken, Sandbox, None)
     assert not check.ok and "NameError" in check.detail
+
+
+@isolated
+def test_no_warm_workers_is_no_fault(monkeypatch):
+    def refuse():
+        raise sandbox.SandboxUnavailable("unshare: Operation not permitted")
+
+    monkeypatch.setattr(doctor, "Zygote", refuse)
+    monkeypatch.setattr(doctor, "ATTEMPTS", ())
+    last = doctor.checks()[-1]
+    assert last == ("warm workers", True, "not here: unshare: Operation not permitted", "")
 
 
 def test_no_bubblewrap(monkeypatch):

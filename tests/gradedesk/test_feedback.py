@@ -62,6 +62,7 @@ def test_a_page_says_what_a_student_needs():
         "8.5 of 20 points",
         "Q1. Add",
         "6 of 10",
+        "1 of 2 tests not yet",
         "example",
         "Is it a sum?",
         "def mul(a, b):\n    return a",

@@ -408,7 +408,7 @@ def test_formgrader_gets_nothing_of_a_student_but_text(tmp_path):
     assert "\\u0000" not in raw and "\u202e" not in raw and "\x1b" not in raw
     assert "kernelspec" not in json.loads(raw)["metadata"]
     assert "SECRET_INPUT" not in raw and "A model answer" not in raw
-    assert mallory.status == "tampered" and "originals restored" in text
+    assert mallory.status == "tampered" and "alterations undone" in text
     assert not (tmp_path / "autograded" / "nil").exists()
     assert (
         "nbformat 99"

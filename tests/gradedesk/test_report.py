@@ -177,6 +177,24 @@ def test_the_page_says_how_the_class_did():
     assert "SECRET_INPUT" not in text
 
 
+def test_a_note_stands_once_and_many_problems_are_cut_short():
+    many = [f"The test cell t{i} was edited." for i in range(9)]
+    results = [
+        result("ada", status="tampered", note=many[0], problems=many),
+        result("bob", status="tampered", note=many[0], problems=many[:4]),
+    ]
+    page = parse(report.page([LAB], {LAB.name: results}, Hand()))
+    assert row(page, "ada", f"{' '.join(many[:3])} And 6 more like these.")
+    assert row(page, "bob", " ".join(many[:4]))
+
+
+def test_many_names_are_folded():
+    results = [result(f"s{i}", passed=ALL, text="") for i in range(report.NAMED + 1)]
+    page = parse(report.page([LAB], {LAB.name: results}, Hand()))
+    assert page.find("details").get_text().strip().endswith(f"s{report.NAMED}")
+    assert not parse(report.page([LAB], {LAB.name: results[1:]}, Hand())).find("details")
+
+
 def test_mistakes_are_counted_by_student():
     results = [
         result("ada", passed=ALL),

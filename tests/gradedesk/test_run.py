@@ -24,15 +24,16 @@ pytestmark = pytest.mark.skipif(bool(sandbox.available()), reason=str(sandbox.av
 
 @pytest.fixture(scope="module", params=LABS)
 def maker(request):
-    return Maker(request.param)
+    yield Maker(request.param)
+    assert run.close() == ""
 
 
 # --- The labs of the course ----------------------------------------------------------------------
 
 
-def test_the_solution_earns_everything_twice(maker):
+def test_the_solution_earns_everything_cold_and_warm(maker):
     data = maker.data(maker.solutions)
-    first, second = (run.grade_one(maker.lab, data, "ada") for _ in range(2))
+    first, second = (run.grade_one(maker.lab, data, "ada", warm=warm) for warm in (False, True))
     assert first.status == "graded" and first.note == "" and first.problems == []
     assert [test.message for test in first.tests if test.outcome != "passed"] == []
     assert first.points == sum(cell.points for cell in maker.lab.tests)
@@ -43,7 +44,7 @@ def test_the_solution_earns_everything_twice(maker):
 
 
 def test_the_blank_lab_earns_nothing(maker):
-    result = run.grade_one(maker.lab, json.dumps(maker.release).encode(), "ada")
+    result = run.grade_one(maker.lab, json.dumps(maker.release).encode(), "ada", warm=True)
     assert result.status == "graded" and result.points == 0
     assert {test.outcome for test in result.tests} == {"failed"}
     assert all("NotImplementedError" in test.message for test in result.tests)
@@ -53,7 +54,7 @@ def test_the_blank_lab_earns_nothing(maker):
 def test_a_sample_of_the_mistakes(maker):
     """All of them are checked in tests/test_labs.py; here some go through the sandbox."""
     for case in maker.mistaken()[::9]:
-        result = run.grade_one(maker.lab, case.data, case.student)
+        result = run.grade_one(maker.lab, case.data, case.student, warm=True)
         failed = [test for test in result.tests if test.outcome != "passed"]
         assert result.status == "graded", (case.name, result.note)
         assert {test.question for test in failed} == case.lost, case.name
@@ -97,11 +98,17 @@ def small(tmp_path):
     return grade
 
 
+@pytest.fixture(params=[False, True], ids=["cold", "warm"])
+def warm(request):
+    yield request.param
+    assert run.close() == ""
+
+
 def outcomes(result):
     return {test.grade_id: test.outcome for test in result.tests}
 
 
-def test_a_killed_sandbox_costs_only_its_own_question(small):
+def test_a_killed_sandbox_costs_only_its_own_question(small, warm):
     cells = [
         cell("import math", "setup", "setup"),
         cell(F, "q1", "answer"),
@@ -121,7 +128,7 @@ def test_a_killed_sandbox_costs_only_its_own_question(small):
         f"{exits}": "died died died",
         "while True: pass": "timeout timeout timeout",
     }.items():
-        result = small(cells, {"q1": F, "q2": answer, "q3": cells[7]["source"]})
+        result = small(cells, {"q1": F, "q2": answer, "q3": cells[7]["source"]}, warm=warm)
         assert result.status == "partly" and result.note.startswith("q2-"), answer
         want = dict(zip(("q2-a", "q2-b", "q2-c"), want.split(), strict=True))
         assert outcomes(result) == {"q1-a": "passed", **want, "q3-a": "passed"}, answer
@@ -231,7 +238,7 @@ def test_messages_are_short_and_printable(small):
     assert all(c.isprintable() or c == "\n" for c in message)
 
 
-def test_random_numbers_are_the_same_in_every_run(small):
+def test_random_numbers_are_the_same_in_every_run(small, warm):
     draws = "import random\nimport numpy as np\nassert 0, f'{random.random()} {np.random.rand()}'"
     cells = [
         cell(F, "q1", "answer"),
@@ -239,15 +246,15 @@ def test_random_numbers_are_the_same_in_every_run(small):
         cell("assert 0, str(f(1))", "q1-b", "test", 1),
     ]
     answer = {"q1": "import random\ndef f(x):\n    return [random.random(), hash('a')]"}
-    first, second = (small(cells, answer).tests for _ in range(2))
+    first, second = (small(cells, answer, warm=again and warm).tests for again in (False, True))
     assert [t.message for t in first] == [t.message for t in second]
 
 
-def test_what_a_test_prints_is_no_protocol(small):
+def test_what_a_test_prints_is_no_protocol(small, warm):
     forged = json.dumps({"test": {"grade_id": "q1-a", "points": 99}})
     print_it = f"import os\nprint({forged!r})\nos.write(1, {forged.encode() + bytes([10])!r})\n"
     cells = [cell(F, "q1", "answer"), cell(f"{print_it}assert f(1) == 2, 'x'", "q1-a", "test", 1)]
-    result = small(cells, {"q1": "def f(x):\n    return 0"})
+    result = small(cells, {"q1": "def f(x):\n    return 0"}, warm=warm)
     assert (result.status, result.points) == ("graded", 0)
 
 
@@ -330,42 +337,45 @@ def own_processes():
     return found
 
 
-def test_no_process_outlives_its_submission(small):
+def test_no_process_outlives_its_submission(small, warm):
     cells = [cell(F, "q1", "answer"), cell("assert f(1) == 2, 'x'", "q1-a", "test", 1)]
     before = own_processes()
     daemon = f"import os, time\nif os.fork() == 0:\n    os.setsid()\n    time.sleep(60)\n{F}"
-    assert small(cells, {"q1": daemon}).points == 1
-    assert small(cells, LOOP).status == "partly"
+    assert small(cells, {"q1": daemon}, warm=warm).points == 1
+    assert small(cells, LOOP, warm=warm).status == "partly"
+    run.close()
     psutil.wait_procs(own_processes() - before, timeout=5)
     assert own_processes() <= before
 
 
-def test_stop_all_ends_what_is_at_work(small):
+def test_stop_all_ends_what_is_at_work(small, warm):
     cells = [cell(F, "q1", "answer"), cell("assert f(1) == 2, 'x'", "q1-a", "test", 1)]
     timer = threading.Timer(1.0, run.stop_all)
     timer.start()
     try:
         with pytest.raises(KeyboardInterrupt):
-            small(cells, LOOP, {"cell_seconds": 60.0, "total_seconds": 60.0})
+            small(cells, LOOP, {"cell_seconds": 60.0, "total_seconds": 60.0}, warm=warm)
     finally:
         timer.join()
         run.allow()
-    assert small(cells, {"q1": F}).points == 1
+    assert small(cells, {"q1": F}, warm=warm).points == 1
 
 
-def test_a_killed_desk_takes_its_submissions_with_it(tmp_path):
+@pytest.mark.parametrize(("warm", "most"), [(False, 3), (True, 7)], ids=["cold", "warm"])
+def test_a_killed_desk_takes_its_submissions_with_it(tmp_path, warm, most):
     """SIGKILL of the process that called grade_one: its children notice and end."""
     maker = Maker(LABS[0])
     # From the first cell on nothing is told for 20 s: the end of the desk is all there is to see.
     loop = {**maker.solutions, "q1": "while True: pass"}
     (tmp_path / "loop.ipynb").write_bytes(maker.data(loop))
-    code = """if True:
+    code = f"""if True:
         import sys
         from pathlib import Path
         from gradedesk import run
         from gradedesk.lab import Lab
         print("ready", flush=True)
-        run.grade_one(Lab.load(sys.argv[1]), Path(sys.argv[2]).read_bytes(), "ada")
+        data = Path(sys.argv[2]).read_bytes()
+        run.grade_one(Lab.load(sys.argv[1]), data, "ada", warm={warm})
     """
     lab = str(ROOT / "solutions" / LABS[0])
     command = [sys.executable, "-c", code, lab, str(tmp_path / "loop.ipynb")]
@@ -375,10 +385,12 @@ def test_a_killed_desk_takes_its_submissions_with_it(tmp_path):
         deadline = time.monotonic() + 20
         while time.monotonic() < deadline:
             children = psutil.Process(desk.pid).children(recursive=True)
-            if len(children) >= 3:  # the trusted side, bubblewrap, the student's code
+            # The trusted side, bubblewrap, the student's code; warm, each of them twice, and the
+            # first process of the student's own.
+            if len(children) >= most:
                 break
             time.sleep(0.05)
-        assert len(children) >= 3
+        assert len(children) >= most
     finally:
         os.kill(desk.pid, signal.SIGKILL)
         desk.wait()
