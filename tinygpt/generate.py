@@ -7,6 +7,8 @@ from torch import Tensor
 
 from tinygpt.model import GPT, KVCache, ModelError
 
+SMALLEST = torch.finfo(torch.float32).tiny
+
 
 def generate(
     model: GPT,
@@ -33,7 +35,8 @@ def generate(
     try:
         # Faster than no_grad; what it makes does not leave this function.
         with torch.inference_mode():
-            texts, length = _room(ids, max_new_tokens), ids.shape[1]
+            length = ids.shape[1]
+            texts = torch.cat([ids, ids.new_zeros(len(ids), max_new_tokens)], dim=1)
             ended = torch.zeros(len(ids), dtype=torch.bool, device=ids.device)
             cache, fresh = KVCache(), texts[:, max(0, length - context) : length]
             while length < texts.shape[1]:
@@ -51,21 +54,16 @@ def generate(
                     cache, fresh = KVCache(), texts[:, length - context : length]
     finally:
         model.train(training)
-    return texts[:, ids.shape[1] : length].clone()
-
-
-def _room(ids: Tensor, more: int) -> Tensor:
-    """ids (B, T) with room for `more` columns -> (B, T + more)."""
-    return torch.cat([ids.long(), ids.new_zeros(len(ids), more, dtype=torch.long)], dim=1)
+    return texts[:, ids.shape[1] : length].long().clone()
 
 
 def _choose(logits: Tensor, temperature: float, generator: torch.Generator | None) -> Tensor:
     """logits (B, vocab_size) -> one id a row, (B,)."""
     if temperature == 0:
         return logits.argmax(dim=-1)
-    # The largest becomes 0 first: no temperature is so low that it overflows.
+    # The largest becomes 0 first, and stays it at the lowest temperature.
     logits = logits.float()
-    logits = (logits - logits.amax(dim=-1, keepdim=True)) / temperature
+    logits = (logits - logits.amax(dim=-1, keepdim=True)) / max(temperature, SMALLEST)
     return torch.multinomial(logits.softmax(dim=-1), 1, generator=generator).squeeze(1)
 
 

@@ -21,15 +21,24 @@ def rungs(through: str | None = None) -> list[dict]:
     return [rung for rung in stored if through is None or _number(rung) <= _order(through)]
 
 
-def rung(name: str, bits_per_char: float, chapter: str, tolerance: float = 0.0005) -> None:
+def rung(
+    name: str,
+    bits_per_char: float,
+    chapter: str,
+    tolerance: float = 0.0005,
+    by_distance: dict[int, float] | None = None,
+) -> None:
     """Adds a model's figure to the ladder, or checks it against the one that is there.
 
     Counted figures are equal everywhere but for rounding. Trained ones differ between processors,
     because sums are taken in another order: give those a tolerance, in bits per character.
+    `by_distance` (`storyland.bits_by_distance`) is kept for later chapters, and not compared.
     """
     stored = {other["name"]: other for other in rungs()}
     if os.environ.get("TINYGPT_RECORD") == "1":
         stored[name] = {"name": name, "bits_per_char": round(bits_per_char, 4), "chapter": chapter}
+        if by_distance:
+            stored[name]["by_distance"] = {k: round(v, 3) for k, v in by_distance.items()}
         in_order = sorted(stored.values(), key=lambda other: -other["bits_per_char"])
         FILE.parent.mkdir(exist_ok=True)
         FILE.write_text(json.dumps(in_order, indent=1) + "\n", encoding="utf-8", newline="\n")

@@ -256,9 +256,9 @@ class KVCache:
             keys = torch.cat([keys[:, :, : self.length], k.new_empty(room)], dim=2)
             values = torch.cat([values[:, :, : self.length], v.new_empty(room)], dim=2)
             self._layers[layer] = keys, values
-        keys[:, :, self.length : end] = k
-        values[:, :, self.length : end] = v
-        return keys[:, :, :end], values[:, :, :end]
+        keys.narrow(2, self.length, k.shape[2]).copy_(k)
+        values.narrow(2, self.length, k.shape[2]).copy_(v)
+        return keys.narrow(2, 0, end), values.narrow(2, 0, end)
 
     def extend_keep(self, keep: Tensor | None, ids: Tensor) -> Tensor | None:
         """`keep` (B, T) of the new positions -> that of all; None where nothing is padding."""
@@ -324,8 +324,11 @@ class Attention(nn.Module):
 
     def _heads(self, x: Tensor, *counts: int) -> tuple[Tensor, ...]:
         """(B, T, sum of counts * d_head) -> (B, count, T, d_head) for each count."""
-        parts = x.split([count * self.d_head for count in counts], dim=-1)
-        return tuple(part.unflatten(-1, (-1, self.d_head)).transpose(1, 2) for part in parts)
+        batch, length, _ = x.shape
+        return tuple(
+            part.view(batch, length, -1, self.d_head).transpose(1, 2)
+            for part in x.split_with_sizes([count * self.d_head for count in counts], dim=-1)
+        )
 
     def _normed(self, q: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:
         return (q, k) if self.q_norm is None else (self.q_norm(q), self.k_norm(k))
@@ -400,9 +403,9 @@ class Block(nn.Module):
         return self._add(x, self.norm_2, self.mlp)
 
     def _add(self, x: Tensor, norm: nn.Module, layer: Callable[[Tensor], Tensor]) -> Tensor:
-        if self.norm_first:
-            return x + self.dropout(layer(norm(x)))
-        return norm(x + self.dropout(layer(x)))
+        found = layer(norm(x) if self.norm_first else x)
+        x = x + (self.dropout(found) if self.training else found)
+        return x if self.norm_first else norm(x)
 
 
 class MLMHead(nn.Module):

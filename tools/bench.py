@@ -7,10 +7,12 @@ returns a `Row` and name it in `ROWS`.
 """
 
 import random
+import sys
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import accumulate, islice
+from pathlib import Path
 from statistics import median
 from time import perf_counter
 
@@ -18,14 +20,24 @@ from rich.console import Console
 from rich.table import Table
 from tqdm import tqdm
 
-import storyland
+ROOT = Path(__file__).resolve().parent.parent
+if str(ROOT) not in sys.path:
+    sys.path.insert(0, str(ROOT))
+
+import storyland  # noqa: E402
+from gradedesk import sandbox  # noqa: E402
+from tools import model_speed  # noqa: E402
+from tools.desk_speed import JOBS, TenSubmissions  # noqa: E402
 
 REPEATS = 3
 
 
 @dataclass
 class Row:
-    """One comparison: both functions do `work` units of the same kind of work."""
+    """One comparison: both functions do `work` units of the same kind of work.
+
+    `note`, called when both have been timed, gives a line to print beneath the table.
+    """
 
     what: str
     peer_is: str
@@ -33,6 +45,8 @@ class Row:
     work: float
     ours: Callable[[], object]
     peer: Callable[[], object]
+    repeats: int = REPEATS
+    note: Callable[[], str] | None = None
 
 
 def writing() -> Row:
@@ -67,7 +81,83 @@ def reading() -> Row:
     )
 
 
-ROWS = [writing, reading]
+def grading(warm: bool) -> Row:
+    """Ten honest submissions to lab 01 by the desk, against nbgrader as it comes."""
+    ten = TenSubmissions()
+    return Row(
+        what=f"gradedesk grade --jobs {JOBS}, {'warm' if warm else 'cold'}",
+        peer_is="nbgrader autograde",
+        unit="submissions/min",
+        work=60 * ten.count,
+        ours=lambda: ten.grade(warm),
+        peer=ten.autograde,
+        repeats=1,
+        note=lambda: ten.note(warm),
+    )
+
+
+def grading_cold() -> Row:
+    return grading(warm=False)
+
+
+def grading_warm() -> Row:
+    return grading(warm=True)
+
+
+def model_passes(peer: str, peer_is: str, backward: bool) -> Row:
+    ours, theirs, tokens = model_speed.passes(peer, backward)
+    return Row(
+        what="tinygpt.model, " + ("forward and backward" if backward else "forward"),
+        peer_is=peer_is,
+        unit="tokens/s",
+        work=tokens,
+        ours=ours,
+        peer=theirs,
+        repeats=15,
+    )
+
+
+def forward_nanogpt() -> Row:
+    """Logits and loss of a batch, against nanoGPT's design of the same size."""
+    return model_passes("nanoGPT", "nanoGPT's design", backward=False)
+
+
+def backward_nanogpt() -> Row:
+    """The same, and the gradients."""
+    return model_passes("nanoGPT", "nanoGPT's design", backward=True)
+
+
+def forward_transformers() -> Row:
+    """Logits and loss of a batch, against Transformers' GPT-2 of the same size."""
+    return model_passes("Transformers", "GPT2LMHeadModel", backward=False)
+
+
+def backward_transformers() -> Row:
+    """The same, and the gradients."""
+    return model_passes("Transformers", "GPT2LMHeadModel", backward=True)
+
+
+def generating() -> Row:
+    """One text continued token by token, against Transformers with its cache."""
+    ours, theirs, tokens = model_speed.continuations()
+    return Row(
+        what="tinygpt.generate, one text",
+        peer_is="transformers.generate",
+        unit="tokens/s",
+        work=tokens,
+        ours=ours,
+        peer=theirs,
+    )
+
+
+MODEL_ROWS = [
+    forward_nanogpt,
+    backward_nanogpt,
+    forward_transformers,
+    backward_transformers,
+    generating,
+]
+ROWS = [writing, reading, *MODEL_ROWS, grading_cold, grading_warm]
 
 
 def seconds(function: Callable[[], object]) -> float:
@@ -81,19 +171,26 @@ def shown(speed: float) -> str:
 
 
 def main() -> None:
-    table = Table(title=f"median of {REPEATS} runs in turn, one process")
+    table = Table(title=f"median of {REPEATS} runs in turn, one process; grading once")
     for name in ("what", "speed", "unit", "peer", "its speed", "ratio"):
         right = name in ("speed", "its speed", "ratio")
         table.add_column(name, justify="right" if right else "left", overflow="fold")
-    for make in tqdm(ROWS, unit="row", leave=False):
+    rows, notes = ROWS, []
+    if why := sandbox.available():
+        rows = [row for row in rows if row not in (grading_cold, grading_warm)]
+        notes.append(f"Nothing was graded: {why}")
+    for make in tqdm(rows, unit="row", leave=False):
         row = make()
         # In turn, so that a busy moment of the machine slows both.
-        pairs = [(seconds(row.ours), seconds(row.peer)) for _ in range(REPEATS)]
+        pairs = [(seconds(row.ours), seconds(row.peer)) for _ in range(row.repeats)]
         ours, peer = (row.work / median(times) for times in zip(*pairs, strict=True))
         table.add_row(
             row.what, shown(ours), row.unit, row.peer_is, shown(peer), f"{ours / peer:.3f}"
         )
+        if row.note:
+            notes.append(f"{row.what}: {row.note()}")
     Console().print(table)
+    print(*notes, sep="\n")
 
 
 if __name__ == "__main__":
