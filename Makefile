@@ -4,6 +4,7 @@ VENV ?= .venv
 TORCH ?=
 PORT ?= 8000
 JOBS ?= 2
+LAB ?= lab01-ngram
 UV ?= uv
 
 PY := $(VENV)/bin/python
@@ -20,7 +21,8 @@ export PYTHONPATH := $(CURDIR)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup system book serve test test-fast lab notebooks labs bench pins clean
+.PHONY: help setup system book serve test test-fast lab notebooks labs class soak records \
+	bench pins clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -64,7 +66,16 @@ notebooks: setup  ## run chapters and solutions and store their outputs
 labs: setup  ## make labs/ from solutions/
 	@$(PY) tools/labs.py
 
-bench: setup  ## print the performance table
+class: setup system  ## make a class, hostile submissions too, and grade it (LAB=lab02-bpe)
+	@$(PY) tools/grade_class.py $(LAB)
+
+soak: setup system  ## grade 2,000 submissions while the grader is killed again and again
+	@$(PY) tools/soak.py
+
+records: setup  ## repeat the recorded runs (half an hour on two cores)
+	@$(PY) tools/records.py
+
+bench: setup system  ## print the performance table
 	@$(PY) tools/bench.py
 
 pins:  ## write requirements.txt from pyproject.toml (needs uv; UPGRADE=1 takes the newest)

@@ -3,8 +3,10 @@
 Exit codes: 0 all is well, 1 something could not be graded or checked, 2 wrong usage.
 """
 
+import importlib
 import os
 import sys
+import threading
 import time
 from enum import StrEnum
 from pathlib import Path
@@ -185,6 +187,8 @@ def grade(
 
         def on_start(total: int, done: int) -> None:
             progress.update(bar, total=total - done)
+            # Its imports take more than a second, in which the workers keep this process idle.
+            threading.Thread(target=importlib.import_module, args=["gradedesk.gradebook"]).start()
 
         batch = command.grade(
             desk,
@@ -206,7 +210,7 @@ def grade(
             "run the same command again to go on."
         )
         raise typer.Exit(INTERRUPTED)
-    from gradedesk import gradebook  # seconds of imports
+    from gradedesk import gradebook
 
     gradebook.update(_url(desk, db), lab, list(batch.results.values()), desk)
     _show(batch, seconds)

@@ -141,13 +141,15 @@ def grade(
     student: str | None = None,
     regrade: bool = False,
     isolated: bool = True,
+    warm: bool = True,
     scheduler: str | None = None,
     on_start: Callable[[int, int], None] = lambda total, done: None,
     on_result: Callable[[Result], None] = lambda result: None,
 ) -> Batch:
     """Grade what submitted/ holds for a lab and journal it; what is graded already is skipped.
 
-    Each result is in the journal before `on_result` sees it. Ctrl-C ends the submissions at work,
+    `warm` forks the workers from a process that has imported what the lab needs. Each result is in
+    the journal before `on_result` sees it. Ctrl-C ends the submissions at work,
     and the batch says who is left. `scheduler` is the address of a Dask cluster whose workers
     grade as this machine would. Raises DeskError.
     """
@@ -177,7 +179,8 @@ def grade(
         run.allow()
         try:
             with _executor(jobs, scheduler) as (executor, places):
-                batch.left = _work(desk, lab, waiting, 2 * places, isolated, executor, keep)
+                how = {"isolated": isolated, "warm": warm and isolated}
+                batch.left = _work(desk, lab, waiting, 2 * places, how, executor, keep)
         finally:
             batch.cold = run.close()
         batch.results = {name: old[name] for name in names if name in old}
@@ -219,7 +222,7 @@ def _work(
     lab: Lab,
     waiting: list[str],
     most: int,
-    isolated: bool,
+    how: dict[str, bool],
     executor: Executor,
     keep: Callable[[Result], None],
 ) -> list[str]:
@@ -242,8 +245,7 @@ def _work(
                     name,
                     received=given.received,
                     late=given.late,
-                    isolated=isolated,
-                    warm=isolated,
+                    **how,
                 )
                 working[future] = given
             for future in wait(working, return_when=FIRST_COMPLETED).done:

@@ -1,7 +1,7 @@
 """One submission: the lab's tests, in a trusted process, against the student's code in the sandbox.
 
-    desk ──job──> python -m gradedesk.run (trusted: tests, points) ──calls──> sandbox (the student)
-         <─events─                                                 <──data───
+    desk ──job──> python -m gradedesk.run FOLDER (trusted: tests, points) ─calls─> sandbox (student)
+         <─events─                                                        <──data─
 
 The trusted side has a process of its own, so that nothing a test meets can hurt the desk. It tells
 each outcome as soon as it has it, and what it told stays told when it has to be killed.
@@ -24,6 +24,7 @@ import json
 import os
 import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -163,7 +164,8 @@ def _collect(result: Result, lab: Lab, events: list[Event], ended: str, hidden: 
         result.status = "partly"
         result.note = f"{stopped[0].grade_id}: {_first_line(stopped[0].message)}"
         if len(stopped) > 1:
-            result.note += f" (and {len(stopped) - 1} more tests)"
+            more = len(stopped) - 1
+            result.note += f" (and {more} more test{'s' if more > 1 else ''})"
     else:
         result.status = said.get("status") or "graded"
         if result.status == "tampered":
@@ -207,7 +209,7 @@ class _Trusted:
         self.folder = tempfile.TemporaryDirectory(prefix="gradedesk-", ignore_cleanup_errors=True)
         self.errors = tempfile.TemporaryFile()
         self.process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "gradedesk.run"],
+            [sys.executable, "-P", "-m", "gradedesk.run", self.folder.name],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self.errors,
@@ -649,10 +651,11 @@ def _told(found: Submission) -> Event:
     }
 
 
-def _end_with_the_desk() -> None:
+def _end_with_the_desk(folder: str) -> None:
     """End this process, and with it its sandbox, as soon as the desk is gone."""
     while sys.stdin.buffer.read(1):
         pass
+    shutil.rmtree(folder, ignore_errors=True)  # the desk would have done so
     os._exit(3)
 
 
@@ -677,8 +680,9 @@ def _prepare(job: Event) -> tuple[Event, str]:
         return sandbox, str(error)
 
 
-def _work(job: Event, sandbox: Event, told: BinaryIO) -> None:
-    threading.Thread(target=_end_with_the_desk, daemon=True).start()
+def _work(job: Event, sandbox: Event, told: BinaryIO, folder: str) -> None:
+    """Do a job in `folder`, the working folder, which goes with the desk."""
+    threading.Thread(target=_end_with_the_desk, args=(folder,), daemon=True).start()
     for event in _grade(job, sandbox):
         _tell(told, event)
 
@@ -688,16 +692,16 @@ def _tell(told: BinaryIO, event: Event) -> None:
     told.flush()
 
 
-def _forked(job: Event, sandbox: Event, told: BinaryIO) -> int:
+def _forked(job: Event, sandbox: Event, told: BinaryIO, parent: str) -> int:
     """Do a job in a fork of this process, which no test can change; the exit status."""
-    with tempfile.TemporaryDirectory(dir=os.getcwd()) as folder:
+    with tempfile.TemporaryDirectory(dir=parent) as folder:
         pid = os.fork()
         if pid == 0:
             try:
                 os.setpgid(0, 0)
                 ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
                 os.chdir(folder)
-                _work(job, sandbox, told)
+                _work(job, sandbox, told, folder)
                 os._exit(0)
             except BaseException:
                 traceback.print_exc()
@@ -712,6 +716,15 @@ def _main() -> None:
     told = os.fdopen(os.dup(1), "wb")
     with open(os.devnull, "wb") as nowhere:  # what a test prints is nobody's protocol
         os.dup2(nowhere.fileno(), 1)
+    folder = sys.argv[1]
+    try:
+        _serve(told, folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)  # the desk may be gone
+
+
+def _serve(told: BinaryIO, folder: str) -> None:
+    """Do the jobs that come by standard input, until it ends."""
     sandbox: Event = {}
     while line := sys.stdin.buffer.readline():
         job = json.loads(line)
@@ -720,8 +733,8 @@ def _main() -> None:
             if cold:
                 _tell(told, {"cold": cold})
         if "zygote" not in sandbox:
-            return _work(job, sandbox, told)
-        ended = _forked(job, sandbox, told)
+            return _work(job, sandbox, told, folder)
+        ended = _forked(job, sandbox, told, folder)
         told.write(b"\n")  # it may have been killed within a line
         _tell(told, {"ended": ended})
 

@@ -26,12 +26,14 @@ TICK = 0.02  # seconds between two looks at the memory
 
 # What `gradedesk grade` does; the command itself is always warm.
 GRADE = """
-import sys
+import importlib, sys, threading
 from pathlib import Path
-from gradedesk import gradebook, grade
+from gradedesk import grade
 from gradedesk.lab import Lab
 desk, lab = Path(sys.argv[1]), Lab.load(sys.argv[2])
+threading.Thread(target=importlib.import_module, args=["gradedesk.gradebook"]).start()
 batch = grade.grade(desk, lab, jobs=int(sys.argv[3]), warm=sys.argv[4] == "warm")
+from gradedesk import gradebook
 gradebook.update(gradebook.url(desk), lab, list(batch.results.values()), desk)
 """
 

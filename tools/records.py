@@ -140,7 +140,7 @@ NATS = torch.tensor(2.0, dtype=torch.float64).log().item()  # in a bit
 
 RUNS = {
     "distance": distance,
-    "one-block": lambda name: gpt(name, num_layers=1, steps=2000),
+    "one-block": lambda name: gpt(name, num_layers=1, steps=4000),
     "gpt": lambda name: gpt(name, num_layers=4, steps=4000),
 }
 

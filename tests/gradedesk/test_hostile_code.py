@@ -167,7 +167,7 @@ def test_endless(run, source):
 
 
 def test_a_result_that_never_ends(start):
-    box = start(cell_seconds=0.5)
+    box = start(cell_seconds=2)
     assert box.exec("class Slow(list): pass\ndef f():\n    while True: pass").ok
     with pytest.raises(SandboxTimeout):
         box.call("f")
@@ -178,23 +178,23 @@ def test_a_result_that_never_ends(start):
 @either
 def test_a_hundred_cells_that_each_use_their_time(start):
     began = time.monotonic()
-    box = start(total_seconds=3)  # of which a busy machine takes some to start it
+    box = start(total_seconds=6)  # of which a busy machine takes some to start it
     done = 0
-    with pytest.raises(SandboxTimeout, match="3 s in all"):
+    with pytest.raises(SandboxTimeout, match="6 s in all"):
         for _ in range(100):
-            assert box.exec("import time; time.sleep(0.5)").ok
+            assert box.exec("import time; time.sleep(1)").ok
             done += 1
     assert done <= 6
-    assert time.monotonic() - began < 3 + SLACK
+    assert time.monotonic() - began < 6 + SLACK
 
 
 @either
 def test_time_passes_while_the_desk_is_busy(start):
     """A thread of the student's cannot go on for ever because nobody asks."""
-    box = start(total_seconds=3)
+    box = start(total_seconds=6)
     source = "import threading\ndef f():\n    while True: pass\nthreading.Thread(target=f).start()"
     assert box.exec(source).ok
-    assert sandbox._ended(box._first, 3 + SLACK)
+    assert sandbox._ended(box._first, 6 + SLACK)
     with pytest.raises(SandboxTimeout):
         box.exec("")
 
@@ -862,7 +862,7 @@ def test_forged_reply_with_the_right_number(start):
     assert box.exec(
         FORGE + "def g():\n    forge(value=wire.pack(wire.Handle(9, 'int')))\n    stay()"
     ).ok
-    got = StandIn(box, "g", timeout=0.5)()
+    got = StandIn(box, "g", timeout=2)()
     with pytest.raises(StudentError, match="not plain data"):
         assert got == 1
     with pytest.raises(SandboxError):

@@ -30,12 +30,12 @@ def run(*arguments):
 
 def test_a_killed_grader_loses_nothing_and_grades_nothing_twice(tmp_path):
     done = run(
-        "tools/soak.py", "--count", 60, "--pause", 3, "--seed", 7, "--out", tmp_path / "soak"
+        "tools/soak.py", "--count", 60, "--pause", 2, "--seed", 4, "--out", tmp_path / "soak"
     )
     assert done.returncode == 0, done.stdout + done.stderr
     figures = dict(re.findall(r"^ *(.*?) {2,}([\d,.]+)$", done.stdout, re.MULTILINE))
     assert figures["lines in the journal"] == figures["submissions"] == "60"
-    assert figures["of them hostile"] == "3" and int(figures["kills of the grader"]) >= 3
+    assert figures["of them hostile"] == "3" and int(figures["kills of the grader"]) >= 2
     assert done.stdout.endswith("No violation.\n") and not (tmp_path / "soak").exists()
 
 
