@@ -32,7 +32,7 @@ NEWNS, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET = (
     0x20000000,
     0x40000000,
 )
-NOSUID, NODEV, NOEXEC, REC, PRIVATE = 2, 4, 8, 0x4000, 0x40000  # of mount(2)
+NOSUID, NODEV, NOEXEC, BIND, REC, PRIVATE = 2, 4, 8, 0x1000, 0x4000, 0x40000  # of mount(2)
 SET_DUMPABLE, SET_SECCOMP, DROP_BOUND, SET_NO_NEW_PRIVS = 4, 22, 24, 38  # of prctl(2)
 SIOCSIFFLAGS, IFF_UP = 0x8914, 1
 CAPABILITIES = 0x20080522  # version 3 of capset(2)
@@ -123,13 +123,31 @@ def separate(as_root):
 def furnish(folders, size):
     """Empty folders in memory, a /proc with nobody else in it, and the loopback device."""
     call("mount", b"none", b"/", None, REC | PRIVATE, None)
+    below = [(path, os.open(path, os.O_PATH)) for path in mounted_below(folders)]
     for folder in folders:
         options = f"size={size},mode=1777".encode()
         call("mount", b"tmpfs", folder.encode(), b"tmpfs", NOSUID | NODEV, options)
+    for path, fd in below:  # back to its place, as read-only as it was
+        os.makedirs(path, exist_ok=True)
+        call("mount", f"/proc/self/fd/{fd}".encode(), path.encode(), None, BIND | REC, None)
+        os.close(fd)
     call("mount", b"proc", b"/proc", b"proc", NOSUID | NODEV | NOEXEC, None)
     os.chdir(folders[-1])
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
         fcntl.ioctl(any_socket, SIOCSIFFLAGS, struct.pack("16sH14x", b"lo", IFF_UP))
+
+
+def mounted_below(folders):
+    """The folders mounted below these, outermost only: Python itself, in a course below /tmp."""
+    with open("/proc/self/mountinfo", encoding="utf-8") as file:
+        points = [line.split()[4].encode().decode("unicode_escape") for line in file]
+    outermost = []
+    for point in sorted(points):
+        inside = any(point.startswith(folder + "/") for folder in folders)
+        if inside and os.path.isdir(point) and point not in folders:
+            if not any(point.startswith(other + "/") for other in outermost):
+                outermost.append(point)
+    return outermost
 
 
 def bind():
