@@ -24,6 +24,7 @@ import json
 import os
 import random
 import re
+import secrets
 import shutil
 import signal
 import subprocess
@@ -206,14 +207,16 @@ class _Trusted:
         env = os.environ | one_thread | {"PYTHONHASHSEED": "0", "PYTHONUTF8": "1"}
         env["PYTHONPATH"] = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
         self.lab = lab  # what it is warm for
-        self.folder = tempfile.TemporaryDirectory(prefix="gradedesk-", ignore_cleanup_errors=True)
+        # Made by the process itself, which removes it when the desk is killed: were it made here,
+        # a desk killed before the process runs would leave it behind.
+        self.folder = Path(tempfile.gettempdir()) / f"gradedesk-{secrets.token_hex(8)}"
         self.errors = tempfile.TemporaryFile()
         self.process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "gradedesk.run", self.folder.name],
+            [sys.executable, "-P", "-m", "gradedesk.run", str(self.folder)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self.errors,
-            cwd=self.folder.name,
+            cwd=self.folder.parent,
             env=env,
             start_new_session=True,
         )
@@ -287,7 +290,7 @@ class _Trusted:
         self.process.stdout.close()
         code = self.process.wait()
         self.errors.close()
-        self.folder.cleanup()
+        shutil.rmtree(self.folder, ignore_errors=True)
         return code
 
 
@@ -717,7 +720,9 @@ def _main() -> None:
     with open(os.devnull, "wb") as nowhere:  # what a test prints is nobody's protocol
         os.dup2(nowhere.fileno(), 1)
     folder = sys.argv[1]
+    os.mkdir(folder, 0o700)  # fails where there is one, so that only our own is ever removed
     try:
+        os.chdir(folder)
         _serve(told, folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)  # the desk may be gone

@@ -291,13 +291,16 @@ def test_a_trusted_process_that_hangs_is_killed_from_outside(small, monkeypatch)
 
 
 def test_it_takes_its_own_folder_with_it_and_no_other(tmp_path):
-    """When the desk has gone, here before the first job."""
-    for name in ("own", "other"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "file").touch()
-    command = [sys.executable, "-m", "gradedesk.run", str(tmp_path / "own")]
+    """When the desk has gone, here before the first job; a folder that was there is not its own."""
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "file").touch()
     env = os.environ | {"PYTHONPATH": str(ROOT)}
-    subprocess.run(command, cwd=tmp_path / "other", env=env, stdin=subprocess.DEVNULL, check=True)
+    for name, status in (("own", 0), ("other", 1)):
+        command = [sys.executable, "-m", "gradedesk.run", str(tmp_path / name)]
+        ended = subprocess.run(
+            command, cwd=tmp_path / "other", env=env, stdin=subprocess.DEVNULL, capture_output=True
+        )
+        assert ended.returncode == status, ended.stderr
     assert [str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")] == [
         "other",
         "other/file",
