@@ -103,6 +103,33 @@ def test_dropout_is_off_and_the_mode_is_as_before_afterwards(training):
     assert gpt.training is training
 
 
+def test_tokens_are_those_that_torch_multinomial_draws():
+    gpt, text, mine, torchs = model(), prompts(), seeded(), seeded()
+    made = generate(gpt, text, 8, generator=mine)
+    for t in range(8):
+        with torch.no_grad():
+            chances = gpt(text)[:, -1].softmax(-1)
+        drawn = torch.multinomial(chances, 1, generator=torchs)
+        assert made[:, t].tolist() == drawn[:, 0].tolist()
+        text = torch.cat([text, drawn], dim=1)
+
+
+def test_hooks_see_every_step():
+    gpt, seen = model(), []
+    gpt.blocks[1].mlp.up.register_forward_hook(lambda _, inputs, output: seen.append(output.shape))
+    with_hook = generate(gpt, prompts(), 5, temperature=0)
+    assert [shape[1] for shape in seen] == [4, 1, 1, 1, 1]
+    assert torch.equal(with_hook, generate(model(), prompts(), 5, temperature=0))
+
+
+def test_weights_that_are_not_numbers_are_reported():
+    gpt = model()
+    with torch.no_grad():
+        gpt.blocks[0].mlp.up.weight[0, 0] = float("nan")
+    with pytest.raises(ModelError, match="logits are not numbers: are its weights"):
+        generate(gpt, prompts(), 3)
+
+
 def test_what_it_made_can_be_trained_on():
     gpt = model()
     gpt(generate(gpt, prompts(), 5)).sum().backward()

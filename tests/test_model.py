@@ -27,6 +27,7 @@ PIECES = [
     {"num_kv_heads": 2},
     {"num_kv_heads": 1},
     {"bias": False},
+    {"zero_init": True},
     {"tied": False},
     {"causal": False},
     {"cross_attention": True},
@@ -95,6 +96,15 @@ def test_the_number_of_parameters_is_that_of_the_formula(tied):
 def test_shared_key_heads_save_their_parameters():
     saved = small().num_parameters() - small(num_kv_heads=1).num_parameters()
     assert saved == 2 * 2 * 3 * (D // 4) * (D + 1)  # layers, keys and values, heads, rows
+
+
+def test_the_first_embeddings_are_as_large_as_asked():
+    torch.manual_seed(0)
+    usual = GPT(preset("gpt2", **SIZES))
+    torch.manual_seed(0)
+    larger = GPT(preset("gpt2", **SIZES, embedding_std=0.2))
+    torch.testing.assert_close(larger.embedding.weight, 10 * usual.embedding.weight)
+    assert torch.equal(larger.position.weight, usual.position.weight)
 
 
 def test_swiglu_costs_what_it_replaces_to_two_percent():
@@ -334,6 +344,16 @@ def test_a_training_step_compiles_into_one_graph(name):
     model = small(name)
     compiled = torch.compile(model, fullgraph=True, backend="eager")
     assert torch.allclose(compiled(some_ids()), model(some_ids()))
+
+
+@pytest.mark.parametrize("changes", [{}, {"tied": False}, {"mlm_head": True, "tied": False}])
+def test_zero_init_makes_blocks_that_add_nothing_and_an_untied_head_that_knows_nothing(changes):
+    model = small(zero_init=True, **changes).eval()
+    for block in model.blocks:
+        assert not block.attention.out.weight.any() and not block.mlp.down.weight.any()
+    x = torch.randn(2, T, D)
+    assert torch.equal(model.blocks[0](x, {"is_causal": True}), x)
+    assert model(some_ids()).any() == model.config.tied
 
 
 # Mistakes

@@ -1,14 +1,21 @@
-"""Texts as rows of ids, training on them, and what a trained model scores."""
+"""Texts as rows of ids, training on them, what a trained model scores, and runs with a folder."""
 
 import math
+import random
+import signal
+import subprocess
+import sys
+import types
+from dataclasses import replace
 
 import pytest
 import torch
 import torch.nn.functional as F
 
 import storyland
-from tinygpt import data, train
-from tinygpt.model import GPT, preset
+from tinygpt import checkpoint, data, optim, train
+from tinygpt.model import GPT, GPTConfig, ModelError, preset
+from tinygpt.train import TrainConfig, TrainError
 from tinygpt.tokenizer import BPETokenizer, CharTokenizer
 
 LINES = ["a cat sat\n", "a dog\n", "a cat sat on a dog\n"]
@@ -92,3 +99,286 @@ def test_the_pieces_of_a_story_end_where_it_ends():
         ends = tokenizer.ends(story.text)
         assert len(ends) == len(tokenizer.encode(story.text))
         assert ends == sorted(ends) and ends[-1] == len(story.text)
+
+
+# The loop
+
+
+def learned(a_model, optimisers, steps=6, **settings):
+    draws = data.Draws(TEXTS, length=21, batch_size=6)
+    loss_of = train.NextToken(a_model)
+    return list(train.learn(loss_of, optimisers, draws, lambda _: 1.0, steps=steps, **settings))
+
+
+def test_other_optimisers_and_schedules_take_the_place_of_those_of_fit():
+    settings = {"context": 20, "steps": 20, "batch_size": 4, "learning_rate": 0.003}
+    plain, same, other = model(), model(), model()
+    losses = train.fit(plain, TEXTS, **settings)
+    adamw = optim.make(same, "adamw", learning_rate=0.003)
+    again = train.fit(
+        same, TEXTS, **settings, optimisers=adamw, schedule=lambda s: optim.schedule(s, 20)
+    )
+    muon = train.fit(other, TEXTS, **settings, optimisers=optim.make(other, "muon"))
+    assert losses == again and muon[-1] < losses[-1]
+
+
+@pytest.mark.parametrize("micro_batch", [1, 2, 4])
+def test_a_batch_in_pieces_is_the_batch_at_once(micro_batch):
+    whole, pieces = model().double(), model().double()
+    rates = {"learning_rate": 0.01}
+    at_once = learned(whole, optim.make(whole, "adamw", **rates))
+    added = learned(pieces, optim.make(pieces, "adamw", **rates), micro_batch=micro_batch)
+    for (_, loss, norm), (_, other, length) in zip(at_once, added, strict=True):
+        assert (loss.item(), norm.item()) == pytest.approx((other.item(), length.item()), rel=1e-9)
+    for p, q in zip(whole.parameters(), pieces.parameters(), strict=True):
+        torch.testing.assert_close(p, q, rtol=0, atol=1e-7)
+
+
+@pytest.mark.parametrize("clip", [0.1, 100.0])
+def test_a_gradient_longer_than_clip_is_shortened_to_it(clip):
+    trained = model()
+    before = [p.detach().clone() for p in trained.parameters()]
+    sgd = torch.optim.SGD(trained.parameters(), lr=1.0)
+    sgd.param_groups[0]["initial_lr"] = 1.0
+    ((_, _, norm),) = learned(trained, [sgd], steps=1, clip=clip)
+    moved = math.hypot(*(
+        (p - q).norm().item() for p, q in zip(trained.parameters(), before, strict=True)
+    ))
+    assert 0.1 < norm < 100
+    assert moved == pytest.approx(min(clip, norm.item()), rel=1e-3)
+
+
+def test_dropout_depends_on_the_step_and_not_on_where_the_run_began():
+    first, second = model(dropout=0.2), model(dropout=0.2)
+    whole = learned(first, optim.make(first, "adamw"), steps=6)
+    optimisers = optim.make(second, "adamw")
+    halves = learned(second, optimisers, steps=3)
+    torch.rand(99)  # whatever happened between
+    halves += learned(second, optimisers, start=3, steps=6)
+    assert [loss.item() for _, loss, _ in whole] == [loss.item() for _, loss, _ in halves]
+
+
+# A run
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder with a text to learn from, and a cache of its own."""
+    folder = tmp_path_factory.mktemp("place")
+    text = storyland.text(1, 20_000)
+    (folder / "stories.txt").write_text(text, encoding="utf-8", newline="\n")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TINYGPT_CACHE", str(folder / "cache"))
+        yield folder
+
+
+def small(place, out, **changes):
+    settings = {"corpus": str(place / "stories.txt"), "steps": 30, "every": 10, "device": "cpu"}
+    config = train.configure("smoke", out=out, **settings | changes)
+    return replace(config, model=replace(config.model, dropout=0.1, d_model=16))
+
+
+def tensors(folder, name="last"):
+    return checkpoint.load(folder / f"{name}.safetensors")
+
+
+def same(folder, other):
+    ours, theirs = tensors(folder)[0], tensors(other)[0]
+    assert ours.keys() == theirs.keys()
+    return all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+@pytest.fixture(scope="module")
+def whole(place):
+    """A run that nothing interrupted."""
+    train.train(small(place, place / "whole"))
+    return place / "whole"
+
+
+def test_a_run_leaves_its_checkpoints_and_its_record(place, whole):
+    record = checkpoint.read_json(whole / "record.json")
+    assert [point["step"] for point in record["curve"]] == [10, 20, 30]
+    assert record["curve"][-1]["valid_bits"] < record["curve"][0]["valid_bits"]
+    assert record["training"]["steps"] == 30 and len(record["samples"]) == 3
+    trained, tokenizer, config, about = train.load(whole)
+    texts = train.prepare(config)
+    bits = train.bits_per_char(trained, texts.test)
+    assert record["figures"]["bits_per_char"] == pytest.approx(bits, abs=1e-4)
+    assert config == small(place, whole) and about["step"] == 30
+    text = (place / "stories.txt").read_text(encoding="utf-8")
+    assert tokenizer.decode(texts.train.ids[:50].tolist()) == text[:50]
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from tinygpt import data
+from tinygpt.train import TrainConfig, train
+folder, step = Path(sys.argv[1]), int(sys.argv[2])
+draw = data.Draws.__call__
+def killed(self, now, *where):
+    if now == step:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return draw(self, now, *where)
+data.Draws.__call__ = killed
+train(TrainConfig.read(folder / "config.json"))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
+def test_a_run_killed_at_a_random_step_and_resumed_ends_in_the_same_weights(place, whole):
+    step = random.randrange(1, 30)
+    killed = small(place, place / "killed", resume=True)
+    checkpoint.write_json(killed.out / "config.json", killed.described())
+    done = subprocess.run([sys.executable, "-c", KILLED, killed.out, str(step)], check=False)
+    assert done.returncode == -signal.SIGKILL
+    if step > 10:
+        assert tensors(killed.out)[1]["step"] == step // 10 * 10
+    train.train(killed)
+    assert same(killed.out, whole), f"killed at step {step}"
+    curves = [tensors(folder)[1]["curve"] for folder in (killed.out, whole)]
+    assert curves[0] == curves[1]
+
+
+def test_ctrl_c_saves_says_how_to_go_on_and_is_then_itself_again(place, whole):
+    config = small(place, place / "stopped", every=7)
+    before = signal.getsignal(signal.SIGINT)
+
+    def press(point, model):
+        signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt, match="Stopped and saved at step 8: .* --resume goes on"):
+        train.train(config, watch=press)
+    assert signal.getsignal(signal.SIGINT) == before
+    assert tensors(config.out)[1]["step"] == 8
+    train.train(replace(config, resume=True))
+    assert same(config.out, whole)
+
+
+def test_a_folder_with_a_run_in_it_is_left_alone(place, whole):
+    before = {path.name: path.stat().st_mtime_ns for path in whole.iterdir()}
+    refused(small(place, whole), "whole holds a run already: go on with it by --resume, or give an")
+    assert {path.name: path.stat().st_mtime_ns for path in whole.iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"steps": 31}, "whole was begun with steps 30, not 31: give the same, or another --out"),
+        ({"seed": 1}, "begun with seed 0, not 1"),
+        ({"model": GPTConfig(vocab_size=7)}, "begun with vocab_size 100, not 7"),
+    ],
+    ids=str,
+)
+def test_a_run_goes_on_with_its_own_numbers_only(place, whole, change, message):
+    refused(replace(small(place, whole, resume=True), **change), message)
+
+
+def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_checkpoint(place, monkeypatch):
+    forward, calls = train.NextToken.forward, []
+
+    def broken(self, rows):
+        calls.append(len(rows))
+        return forward(self, rows) * (math.nan if len(calls) == 17 else 1.0)
+
+    monkeypatch.setattr(train.NextToken, "forward", broken)
+    config = small(place, place / "nan")
+    refused(config, "not finite at step 17; .*last.safetensors holds an earlier step. Start anew")
+    stored, about = tensors(config.out)
+    assert about["step"] == 10
+    assert all(value.isfinite().all() for value in stored.values())
+
+
+@pytest.mark.parametrize(
+    ("micro_batch", "message"),
+    [
+        (None, "cpu has too little memory for 8 rows at once: halve that by --micro-batch 4"),
+        (3, "for 3 rows at once: halve that by --micro-batch 1"),
+        (1, "for one row: take a smaller model or context"),
+    ],
+)
+def test_too_little_memory_says_which_number_to_halve(place, monkeypatch, micro_batch, message):
+    def full(self, rows):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    monkeypatch.setattr(train.NextToken, "forward", full)
+    refused(small(place, place / f"full{micro_batch}", micro_batch=micro_batch), message)
+
+
+def test_tensorboard_is_told_when_it_is_there(place, monkeypatch):
+    told = []
+
+    class Writer:
+        def __init__(self, folder):
+            told.append(folder)
+
+        def add_scalar(self, name, value, step):
+            told.append((name, step))
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *error):
+            pass
+
+    stub = types.SimpleNamespace(SummaryWriter=Writer)
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", stub)
+    config = small(place, place / "events", tensorboard=True, steps=10)
+    train.train(config)
+    assert told[0] == config.out and ("loss", 10) in told
+    assert ("valid bits a character", 10) in told
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    refused(replace(config, out=place / "none"), "TensorBoard is not installed: pip install")
+
+
+def test_texts_longer_than_the_context_are_refused(place):
+    message = r"The train part of .*stories.txt: a text has \d+ tokens and model.context is 64"
+    refused(small(place, place / "long", rows="texts"), message)
+    assert not (place / "long").exists()
+
+
+def test_a_longer_storyland_has_the_tokenizer_of_a_shorter(monkeypatch, tmp_path):
+    monkeypatch.setattr(train, "TOKENIZER_TEXT", 20_000)
+    config = train.configure("smoke", tokenizer="bpe")
+    config = replace(config, model=replace(config.model, vocab_size=300))
+    stored = []
+    for size in ("20kB", "40kB"):
+        train._tokenize(replace(config, size=size), tmp_path / size)
+        stored.append((tmp_path / size / "tokenizer.json").read_text(encoding="utf-8"))
+    assert stored[0] == stored[1]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"steps": 0}, "steps is 0: give a whole number, 1 or more"),
+        ({"micro_batch": 0}, "micro_batch is 0: give a whole number"),
+        ({"seed": -1}, "seed is -1: give a number, 0 or more"),
+        ({"momentum": 1.0}, "momentum is 1.0: give a number below 1"),
+        ({"learning_rate": math.nan}, "learning_rate is nan: give a number, more than 0"),
+        ({"decay": 0.0}, "decay is 0.0: give a part of the steps, 0 to 1"),
+        ({"model": preset("bert", vocab_size=9)}, "predicts the next token"),
+    ],
+    ids=str,
+)
+def test_a_wrong_configuration_is_named_in_one_line(change, message):
+    with pytest.raises(TrainError, match=message):
+        TrainConfig(**change)
+
+
+def test_an_unknown_preset_is_answered_with_the_known_ones():
+    with pytest.raises(TrainError, match="no preset 'big': choose smoke, story-laptop, story-gpu"):
+        train.configure("big")
+
+
+@pytest.mark.parametrize("name", train.PRESETS)
+def test_each_preset_is_a_configuration_of_a_model(name):
+    config = train.configure(name)
+    with torch.device("meta"):
+        assert GPT(config.model).num_parameters() > 0
+
+
+def refused(config, message):
+    with pytest.raises((TrainError, ModelError), match=message) as error:
+        train.train(config)
+    assert "\n" not in str(error.value)

@@ -35,6 +35,8 @@ import requests
 from filelock import FileLock
 from tqdm import tqdm
 
+from tinygpt import ladder
+
 CHUNK = 1 << 16  # bytes read at a time
 TIMEOUT = 20  # seconds without an answer, or without a byte
 TRIES = 5  # requests in one call before a connection that keeps breaking is given up
@@ -138,6 +140,36 @@ def corpus(name: str | Path, *, size: int | str = "1MB",
     return Corpus(path.name, *_split(text, str(path)), source=str(path))
 
 
+def fingerprint(name: str | Path, size: int | str = "1MB") -> str:
+    """What changes whenever ``corpus(name, size=size)`` would give another text."""
+    if name == "storyland":
+        import storyland
+
+        folder = Path(storyland.__file__).parent
+        parts = [path.read_bytes() for path in sorted(folder.glob("*.py"))]
+        parts += [path.read_bytes() for path in sorted(folder.glob("*.txt"))]
+        parts += [str(_num_characters(size)).encode()]
+    elif name in DOWNLOADS:
+        parts = [DOWNLOADS[name].sha256.encode()]
+    else:
+        found = corpus(name)
+        parts = [part.encode() for part in (found.train, found.valid, found.test)]
+    return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()
+
+
+def floor(name: str | Path) -> float | None:
+    """Bits a character that the best reader pays for the test part; None where nobody knows."""
+    if name != "storyland":
+        return None
+    return next(rung["bits_per_char"] for rung in ladder.rungs() if rung["name"] == "floor")
+
+
+def cache_folder(cache_dir: str | Path | None = None) -> Path:
+    """Where downloads, and texts as token ids, are kept: see `corpus`."""
+    return Path(cache_dir or os.environ.get("TINYGPT_CACHE")
+                or platformdirs.user_cache_dir("tinygpt")).expanduser()
+
+
 # Texts that need no network
 
 
@@ -229,8 +261,7 @@ def _split(text: str, where: str) -> tuple[str, str, str]:
 def _downloaded(name: str, cache_dir: str | Path | None) -> bytes:
     """The verified bytes of a download, brought by the network only if they are not there yet."""
     remote = DOWNLOADS[name]
-    folder = Path(cache_dir or os.environ.get("TINYGPT_CACHE")
-                  or platformdirs.user_cache_dir("tinygpt")).expanduser()
+    folder = cache_folder(cache_dir)
     path = folder / f"{name}.txt"
     try:
         if _fault(path, remote):

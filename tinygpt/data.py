@@ -6,10 +6,14 @@ predicted from something.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from tinygpt import checkpoint
 from tinygpt.tokenizer import BPETokenizer, CharTokenizer
 
 
@@ -17,7 +21,7 @@ from tinygpt.tokenizer import BPETokenizer, CharTokenizer
 class Texts:
     """Many texts behind one another, and where each begins."""
 
-    ids: Tensor  # (N,), int64: an end token, then the texts, each with its own end token
+    ids: Tensor  # (N,), integers: an end token, then the texts, each with its own end token
     starts: Tensor  # (number of texts,): the place of the end token before each text
     num_chars: int  # of all texts together, for bits per character
 
@@ -30,7 +34,14 @@ class Texts:
         The last texts run on into the first.
         """
         places = self.starts[which, None] + torch.arange(length)  # (B, length)
-        return self.ids[places % len(self.ids)]
+        return self.ids[places % len(self.ids)].long()
+
+    def first(self, count: int, tokenizer: BPETokenizer | CharTokenizer) -> "Texts":
+        """The first `count` of the texts, or all where there are fewer."""
+        if count >= len(self):
+            return self
+        ids = self.ids[: self.starts[count] + 1].long()
+        return Texts(ids, self.starts[:count], num_chars=len(tokenizer.decode(ids[1:])))
 
 
 def texts(lines: Sequence[str], tokenizer: BPETokenizer | CharTokenizer) -> Texts:
@@ -46,3 +57,70 @@ def texts(lines: Sequence[str], tokenizer: BPETokenizer | CharTokenizer) -> Text
         starts=lengths.cumsum(0) - lengths,
         num_chars=sum(map(len, lines)),
     )
+
+
+def stream(text: str, tokenizer: BPETokenizer | CharTokenizer, context: int) -> Texts:
+    """One long text as ids, cut into windows of `context` tokens that stand for texts.
+
+    Each token but the first is predicted once, from those before it in its window.
+    """
+    ids = torch.tensor(tokenizer.encode(text))
+    if len(ids) <= context:
+        raise ValueError(
+            f"the text has {len(ids)} tokens and the context is {context}: give a longer text or "
+            "a smaller context"
+        )
+    first = len(tokenizer.decode(ids[:1]))
+    return Texts(
+        ids=ids,
+        starts=torch.arange(0, len(ids) - 1, context),
+        num_chars=len(text) - first,
+    )
+
+
+def save(path: Path, texts: Texts) -> None:
+    """Store texts, their ids in 16 bits where the vocabulary allows it."""
+    small = torch.uint16 if texts.ids.max() < 2**16 else torch.uint32
+    tensors = {"ids": texts.ids.to(small), "starts": texts.starts}
+    checkpoint.save(path, tensors, {"num_chars": texts.num_chars})
+
+
+def load(path: Path) -> Texts:
+    """Texts that `save` stored; they stay on the disk, and memory holds what is looked at."""
+    tensors, about = checkpoint.load(path)
+    return Texts(**tensors, **about)
+
+
+@dataclass(frozen=True)
+class Draws:
+    """Which rows each step trains on: every text once, in a random order, then all once more.
+
+    The rows are a function of seed and step alone, so that a run can go on where it stopped, and
+    so that several processes together see the rows that one would.
+    """
+
+    texts: Texts
+    length: int  # of a row, in tokens
+    batch_size: int  # rows a step, of all processes together
+    seed: int = 0
+    shifted: bool = False  # move the starts each time round: for a stream cut into windows
+
+    def __call__(self, step: int, rank: int = 0, world: int = 1) -> Tensor:
+        """(batch_size / world, length) ids: what process `rank` of `world` trains on at `step`."""
+        share = self.batch_size // world
+        first = step * self.batch_size + rank * share
+        places = torch.tensor([self._place(i) for i in range(first, first + share)])
+        places = places[:, None] + torch.arange(self.length)  # (B, length)
+        return self.texts.ids[places % len(self.texts.ids)].long()
+
+    def _place(self, i: int) -> int:
+        order, shift = _order(self.seed, i // len(self.texts), len(self.texts))
+        place = self.texts.starts[order[i % len(self.texts)]].item()
+        return place + (int(shift * self.length) if self.shifted else 0)
+
+
+@lru_cache(maxsize=4)
+def _order(seed: int, epoch: int, count: int) -> tuple[np.ndarray, float]:
+    """An order of `count` texts, and a shift from 0 to 1."""
+    random = np.random.default_rng([seed, epoch])
+    return random.permutation(count), random.random()

@@ -60,6 +60,8 @@ class GPTConfig:
     norm_first: bool = True  # x + f(norm(x)) and a norm at the end; else norm(x + f(x)) and none
     embedding_norm: bool = False  # a norm on the sum of embedding and position
     mlm_head: bool = False  # BERT's output head: a layer, a norm, and an output with a bias
+    zero_init: bool = False  # what a layer adds starts at zero, and an untied head's logits too
+    embedding_std: float = INIT_STD  # of the first embeddings
     dropout: float = 0.0  # of embeddings, attention weights, and what each layer adds
     norm_eps: float = 1e-5
 
@@ -213,15 +215,15 @@ class Rotary(nn.Module):
     def __init__(self, config: GPTConfig):
         super().__init__()
         table = angles(config.context, config.d_head, config.rotary_base)  # (context, d_head / 2)
-        for name, value in (("cos", table.cos()), ("sin", table.sin())):
+        cos, sin = table.cos().repeat(1, 2), torch.cat([-table.sin(), table.sin()], dim=1)
+        for name, value in (("cos", cos), ("sin", sin)):  # (context, d_head) each
             self.register_buffer(name, value.to(torch.get_default_dtype()), persistent=False)
 
     def forward(self, x: Tensor, start: int = 0) -> Tensor:
         """x (B, heads, T, d_head) at positions start to start + T - 1 -> the same, turned."""
         end = start + x.shape[2]
         cos, sin = self.cos[start:end].to(x.dtype), self.sin[start:end].to(x.dtype)
-        a, b = x.chunk(2, dim=-1)  # (B, heads, T, d_head / 2) each
-        return torch.cat([a * cos - b * sin, b * cos + a * sin], dim=-1)
+        return x * cos + x.roll(x.shape[3] // 2, dims=3) * sin  # roll: each number's partner
 
 
 class KVCache:
@@ -243,21 +245,23 @@ class KVCache:
 
     def extend(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         """Add a layer's (B, K, T, d_head) of the new positions; returns those of all."""
-        end = self.length + k.shape[2]
-        keys, values = self._layers.get(layer, (k[:, :, :0], v[:, :, :0]))
-        if keys.shape[:2] != k.shape[:2] or keys.shape[3] != k.shape[3]:
+        batch, heads, length, width = k.shape
+        end = self.length + length
+        keys, values = self._layers.get(layer) or (k[:, :, :0], v[:, :, :0])
+        held, held_heads, room, held_width = keys.shape
+        if (held, held_heads, held_width) != (batch, heads, width):
             raise ModelError(
-                f"The cache holds a batch of {len(keys)} with {keys.shape[1]} heads of "
-                f"{keys.shape[3]}, and this call a batch of {len(k)} with {k.shape[1]} heads of "
-                f"{k.shape[3]}: take a new KVCache for another batch or model."
+                f"The cache holds a batch of {held} with {held_heads} heads of {held_width}, and "
+                f"this call a batch of {batch} with {heads} heads of {width}: take a new KVCache "
+                "for another batch or model."
             )
-        if keys.shape[2] < end:  # twice the room, so that the old ones are seldom copied
-            room = (*k.shape[:2], 2 * end - self.length, k.shape[3])
-            keys = torch.cat([keys[:, :, : self.length], k.new_empty(room)], dim=2)
-            values = torch.cat([values[:, :, : self.length], v.new_empty(room)], dim=2)
+        if room < end:  # twice the room, so that the old ones are seldom copied
+            more = (batch, heads, 2 * end - self.length, width)
+            keys = torch.cat([keys[:, :, : self.length], k.new_empty(more)], dim=2)
+            values = torch.cat([values[:, :, : self.length], v.new_empty(more)], dim=2)
             self._layers[layer] = keys, values
-        keys.narrow(2, self.length, k.shape[2]).copy_(k)
-        values.narrow(2, self.length, k.shape[2]).copy_(v)
+        keys.narrow(2, self.length, length).copy_(k)
+        values.narrow(2, self.length, length).copy_(v)
         return keys.narrow(2, 0, end), values.narrow(2, 0, end)
 
     def extend_keep(self, keep: Tensor | None, ids: Tensor) -> Tensor | None:
@@ -325,10 +329,8 @@ class Attention(nn.Module):
     def _heads(self, x: Tensor, *counts: int) -> tuple[Tensor, ...]:
         """(B, T, sum of counts * d_head) -> (B, count, T, d_head) for each count."""
         batch, length, _ = x.shape
-        return tuple(
-            part.view(batch, length, -1, self.d_head).transpose(1, 2)
-            for part in x.split_with_sizes([count * self.d_head for count in counts], dim=-1)
-        )
+        heads = x.view(batch, length, -1, self.d_head).transpose(1, 2)  # (B, all, T, d_head)
+        return heads.split_with_sizes(counts, dim=1)
 
     def _normed(self, q: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:
         return (q, k) if self.q_norm is None else (self.q_norm(q), self.k_norm(k))
@@ -393,17 +395,14 @@ class Block(nn.Module):
         cache: KVCache | None = None,
     ) -> Tensor:
         """x (B, T, d) -> (B, T, d)."""
-        x = self._add(x, self.norm_1, lambda x: self.attention(x, look, rotary, cache))
+        x = self._add(x, self.norm_1, self.attention, look, rotary, cache)
         if memory is not None:
-            x = self._add(
-                x,
-                self.norm_cross,
-                lambda x: self.cross_attention.cross(x, memory, memory_look, cache),
-            )
+            look_across = self.cross_attention.cross
+            x = self._add(x, self.norm_cross, look_across, memory, memory_look, cache)
         return self._add(x, self.norm_2, self.mlp)
 
-    def _add(self, x: Tensor, norm: nn.Module, layer: Callable[[Tensor], Tensor]) -> Tensor:
-        found = layer(norm(x) if self.norm_first else x)
+    def _add(self, x: Tensor, norm: nn.Module, layer: Callable[..., Tensor], *more) -> Tensor:
+        found = layer(norm(x) if self.norm_first else x, *more)
         x = x + (self.dropout(found) if self.training else found)
         return x if self.norm_first else norm(x)
 
@@ -455,12 +454,17 @@ class GPT(nn.Module):
         else:
             self.head = nn.Linear(config.d_model, config.vocab_size, bias=False)
         self.apply(self._start)
+        with torch.no_grad():
+            self.embedding.weight *= config.embedding_std / INIT_STD
         # Each block adds to the residual stream two or three times; the more terms in the sum, the
         # smaller each starts, so that its size does not grow with depth.
         terms = config.num_layers * (3 if config.cross_attention else 2)
         for name, weight in self.named_parameters():
             if name.endswith(("attention.out.weight", "mlp.down.weight")):
-                nn.init.normal_(weight, std=INIT_STD / math.sqrt(terms))
+                std = 0.0 if config.zero_init else INIT_STD / math.sqrt(terms)
+                nn.init.normal_(weight, std=std)
+        if config.zero_init and not config.tied:
+            nn.init.zeros_((self.head.output if config.mlm_head else self.head).weight)
         if config.tied:
             (self.head.output if config.mlm_head else self.head).weight = self.embedding.weight
 

@@ -1,16 +1,115 @@
-"""Training by maximum likelihood, and the measure of what came of it."""
+"""Training by maximum likelihood, and the measure of what came of it.
 
+`learn` is the loop. `fit` trains a model in one call; `train` makes a whole run of it, with a folder
+that holds checkpoints and a record:
+
+    runs/first/config.json        the TrainConfig
+    runs/first/tokenizer.json
+    runs/first/last.safetensors   weights, what the optimisers remember, the step and the curve
+    runs/first/best.safetensors   weights where the validation text was predicted best
+    runs/first/record.json        what ran, on what, with which result
+"""
+
+import hashlib
+import json
 import math
-from collections.abc import Callable
+import os
+import platform
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.optim import Optimizer
 from tqdm import tqdm
 
+from tinygpt import checkpoint, corpora, data, optim, parallel
+from tinygpt.config import FREE, PRESETS, TrainConfig, TrainError, configure
 from tinygpt.data import Texts
+from tinygpt.generate import generate
+from tinygpt.model import GPT, GPTConfig
+from tinygpt.tokenizer import BPETokenizer, CharTokenizer
 
 CHUNK = 32  # texts evaluated at a time
+TOKENIZER_TEXT = 1_000_000  # characters that a BPE tokenizer learns from
+LAST, BEST = "last.safetensors", "best.safetensors"
+
+__all__ = [
+    "PRESETS", "NextToken", "Prepared", "TrainConfig", "TrainError", "bits_per_char", "configure",
+    "fit", "learn", "load", "log_probs", "prepare", "sample", "train",
+]
+
+
+# The loop
+
+
+class NextToken(nn.Module):
+    """The mean loss of a model on rows of ids: nats a token.
+
+    `dtype` is that of the model's matrix products, where it is not the weights' own.
+    """
+
+    def __init__(self, model: nn.Module, dtype: torch.dtype | None = None):
+        super().__init__()
+        self.model = model
+        self.dtype = dtype
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """rows (B, T + 1) of ids -> a number."""
+        with torch.autocast(rows.device.type, self.dtype, enabled=self.dtype is not None):
+            logits = self.model(rows[:, :-1])  # (B, T, V)
+            return F.cross_entropy(logits.flatten(0, 1), rows[:, 1:].flatten())
+
+
+def learn(
+    loss_of: nn.Module,
+    optimisers: list[Optimizer],
+    batch: Callable[[int], Tensor],
+    factor: Callable[[int], float],
+    *,
+    steps: int,
+    start: int = 0,
+    seed: int = 0,
+    clip: float = 1.0,
+    micro_batch: int | None = None,
+    rank: int = 0,
+) -> Iterator[tuple[int, Tensor, Tensor]]:
+    """Steps `start` to `steps` - 1, each one as it is done: its number, its loss, and the length of
+    its gradient before clipping.
+
+    `batch(step)` gives rows of ids; at most `micro_batch` of them are computed at a time, and their
+    gradients added. `factor(step)` is what the learning rates are multiplied by. A gradient longer
+    than `clip` is shortened to it. Dropout depends on seed, step and rank alone.
+    """
+    parameters = list(loss_of.parameters())
+    device = parameters[0].device
+    for step in range(start, steps):
+        loss_of.train()
+        torch.manual_seed(int(np.random.SeedSequence([seed, step, rank]).generate_state(1)[0]))
+        optim.scale(optimisers, factor(step))
+        rows = batch(step).to(device)
+        pieces = rows.split(micro_batch or len(rows))
+        loss = 0.0
+        for i, piece in enumerate(pieces):
+            parallel.exchange(loss_of, now=i == len(pieces) - 1)
+            part = loss_of(piece) * (len(piece) / len(rows))
+            part.backward()
+            loss = loss + part.detach()
+        norm = nn.utils.clip_grad_norm_(parameters, clip)
+        for optimiser in optimisers:
+            optimiser.step()
+            optimiser.zero_grad()
+        yield step, loss, norm
 
 
 def fit(
@@ -25,39 +124,38 @@ def fit(
     seed: int = 0,
     progress: bool = False,
     watch: Callable[[int, float], None] | None = None,
+    optimisers: list[Optimizer] | None = None,
+    schedule: Callable[[int], float] | None = None,
 ) -> list[float]:
     """Train on rows of `context` tokens that begin where texts begin; the loss of each step, in
     nats a token.
 
     AdamW with weight decay on matrices only. The learning rate rises over `warm_up` steps and then
     falls on a line to 0. `model` takes ids (B, T) and gives logits (B, T, vocab_size).
-    `watch(step, loss)` is called after each step.
+    `watch(step, loss)` is called after each step. Other `optimisers` (`optim.make`) and another
+    `schedule`, from step to factor, take the place of these.
     """
-    device = next(model.parameters()).device
     draw = torch.Generator().manual_seed(seed)
-    torch.manual_seed(seed)  # for dropout
-    matrices = [p for p in model.parameters() if p.ndim >= 2]
-    vectors = [p for p in model.parameters() if p.ndim < 2]
-    groups = [{"params": matrices, "weight_decay": 0.1}, {"params": vectors, "weight_decay": 0.0}]
-    optimiser = torch.optim.AdamW(groups, betas=(0.9, 0.95), fused=True)
-    losses = []
-    model.train()
-    for step in tqdm(range(steps), disable=not progress, unit="step"):
-        for group in optimiser.param_groups:
-            group["lr"] = learning_rate * min((step + 1) / warm_up, 1 - step / steps)
+
+    def batch(step: int) -> Tensor:
         which = torch.randint(len(texts), (batch_size,), generator=draw)
-        rows = texts.rows(which, context + 1).to(device)  # (B, T + 1)
-        logits = model(rows[:, :-1])  # (B, T, V)
-        loss = F.cross_entropy(logits.flatten(0, 1), rows[:, 1:].flatten())
-        optimiser.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimiser.step()
+        return texts.rows(which, context + 1)  # (B, T + 1)
+
+    if optimisers is None:
+        optimisers = optim.make(model, "adamw", learning_rate=learning_rate)
+    if schedule is None:
+        schedule = lambda step: optim.schedule(step, steps, warm_up)  # noqa: E731
+    losses = []
+    done = learn(NextToken(model), optimisers, batch, schedule, steps=steps, seed=seed)
+    for step, loss, _ in tqdm(done, total=steps, disable=not progress, unit="step"):
         losses.append(loss.item())
         if watch:
             watch(step, losses[-1])
     model.eval()
     return losses
+
+
+# The measure
 
 
 @torch.no_grad()
@@ -81,3 +179,434 @@ def bits_per_char(model: nn.Module, texts: Texts) -> float:
     """Bits a character over all the texts, their newlines included."""
     nats = -sum(one.sum(dtype=torch.float64).item() for one in log_probs(model, texts))
     return nats / texts.num_chars / math.log(2)
+
+
+# The run
+
+
+def train(
+    config: TrainConfig,
+    *,
+    watch: Callable[[dict, GPT], None] | None = None,
+    command: str = "tinygpt.train.train(config)",
+) -> dict:
+    """Make the run that `config` describes, or go on with it; returns its record.
+
+    `watch(point, model)` is called after each look at the validation text, with the new point of
+    the curve: step, loss, valid_bits. Ctrl-C saves a checkpoint and raises KeyboardInterrupt.
+    Raises TrainError, with one line that says what to do.
+    """
+    with parallel.join(config.device) as place:
+        if config.batch_size % place.world:
+            raise TrainError(
+                f"batch_size is {config.batch_size} and there are {place.world} processes: each "
+                "takes as many rows, so give a multiple."
+            )
+        _check_folder(config)
+        texts = prepare(config, place)
+        if place.first:
+            for part in config.out.glob("*.part*"):  # of a process that was killed as it wrote
+                part.unlink()
+            checkpoint.atomically(config.out / "tokenizer.json", texts.tokenizer.save)
+            checkpoint.write_json(config.out / "config.json", config.described())
+        run = _Run(config, texts, place)
+        try:
+            run.follow(watch)
+        except torch.OutOfMemoryError:
+            raise TrainError(_too_large(config, place)) from None
+        place.wait()
+        return _record(run, command)
+
+
+def _check_folder(config: TrainConfig) -> None:
+    """See that the folder of the run is free, or holds the beginning of the same run."""
+    path = config.out / "config.json"
+    if not path.exists():
+        return
+    if not config.resume:
+        raise TrainError(
+            f"{config.out} holds a run already: go on with it by --resume, or give another --out."
+        )
+    before, now = TrainConfig.read(path).described(), config.described()
+    before, now = before | before.pop("model"), now | now.pop("model")
+    for name in before:
+        if name not in FREE and before[name] != now[name]:
+            raise TrainError(
+                f"{config.out} was begun with {name} {before[name]}, not {now[name]}: give the "
+                "same, or another --out."
+            )
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A corpus as token ids, and its tokenizer."""
+
+    tokenizer: BPETokenizer | CharTokenizer
+    train: Texts
+    valid: Texts
+    test: Texts
+
+
+def prepare(config: TrainConfig, place: parallel.Place | None = None) -> Prepared:
+    """The text of a run as ids, made once and kept in the cache folder; read from the disk."""
+    chosen = [config.tokenizer, config.model.vocab_size, config.rows, config.model.context]
+    key = json.dumps([corpora.fingerprint(config.corpus, config.size), *chosen])
+    folder = corpora.cache_folder() / "tokens" / hashlib.sha256(key.encode()).hexdigest()[:16]
+    if place is None or place.first:
+        if not (folder / "test.safetensors").exists():
+            _tokenize(config, folder)
+    if place is not None:
+        place.wait()
+    kind = BPETokenizer if config.tokenizer == "bpe" else CharTokenizer
+    parts = {name: data.load(folder / f"{name}.safetensors") for name in ("train", "valid", "test")}
+    return Prepared(kind.load(folder / "tokenizer.json"), **parts)
+
+
+def _tokenize(config: TrainConfig, folder: Path) -> None:
+    corpus = corpora.corpus(config.corpus, size=config.size)
+    if config.tokenizer == "characters":
+        tokenizer = CharTokenizer.train(corpus.train + corpus.valid + corpus.test)
+    else:
+        # Whole lines, so that a longer Storyland has the tokenizer of a shorter.
+        end = corpus.train.find("\n", TOKENIZER_TEXT - 1) + 1 or len(corpus.train)
+        tokenizer = BPETokenizer.train(corpus.train[:end], config.model.vocab_size)
+    checkpoint.atomically(folder / "tokenizer.json", tokenizer.save)
+    for name in ("train", "valid", "test"):  # test last: when it is there, all are
+        text = getattr(corpus, name)
+        try:
+            if config.rows == "texts":
+                texts = data.texts(text.splitlines(keepends=True), tokenizer)
+                longest = texts.starts.diff().max().item()
+                if longest > config.model.context:
+                    raise ValueError(
+                        f"a text has {longest} tokens and model.context is "
+                        f"{config.model.context}: raise it, or take rows of windows"
+                    )
+            else:
+                texts = data.stream(text, tokenizer, config.model.context)
+        except ValueError as error:
+            raise TrainError(f"The {name} part of {config.corpus}: {error}.") from None
+        data.save(folder / f"{name}.safetensors", texts)
+
+
+LOOK = 10  # steps between two readings of the loss, as a GPU must wait for each
+
+
+class _Run:
+    """A model, its optimisers, and how far they have come."""
+
+    def __init__(self, config: TrainConfig, texts: Prepared, place: parallel.Place):
+        self.config, self.texts, self.place = config, texts, place
+        self.valid = texts.valid.first(config.valid_texts, texts.tokenizer)
+        self.step, self.curve, self._clocks = 0, [], _clocks()
+        self.sums = dict.fromkeys(self._clocks, 0.0)  # seconds, of earlier processes too
+        if place.device.type == "cuda":
+            torch.set_float32_matmul_precision("high")
+        torch.manual_seed(config.seed)
+        sizes = replace(config.model, vocab_size=texts.tokenizer.vocab_size)
+        self.model = GPT(sizes).to(place.device)
+        if config.shard:
+            parallel.shard(self.model, place)
+        self.optimisers = optim.make(
+            self.model,
+            config.optimiser,
+            learning_rate=config.learning_rate,
+            matrix_learning_rate=config.matrix_learning_rate,
+            embedding_learning_rate=config.embedding_learning_rate,
+            weight_decay=config.weight_decay,
+            betas=(config.beta_1, config.beta_2),
+            momentum=config.momentum,
+        )
+        self.precision = _precision(config, place.device)
+        loss_of = NextToken(self.model, self.precision)
+        if config.compile or (config.compile is None and place.device.type == "cuda"):
+            loss_of.compile()
+        self.loss_of = parallel.average(loss_of, place)
+        if (config.out / LAST).exists():
+            self._load()
+
+    def steps(self) -> Iterator[tuple[int, Tensor, Tensor]]:
+        """The steps that are left."""
+        config, place = self.config, self.place
+        draws = data.Draws(
+            self.texts.train,
+            length=config.model.context + 1,
+            batch_size=config.batch_size,
+            seed=config.seed,
+            shifted=config.rows == "windows",
+        )
+
+        def factor(step: int) -> float:
+            return optim.schedule(
+                step, config.steps, config.warm_up, config.schedule, config.decay
+            )
+
+        return learn(
+            self.loss_of,
+            self.optimisers,
+            lambda step: draws(step, place.rank, place.world),
+            factor,
+            steps=config.steps,
+            start=self.step,
+            seed=config.seed,
+            clip=config.clip,
+            micro_batch=config.micro_batch,
+            rank=place.rank,
+        )
+
+    def follow(self, watch: Callable[[dict, GPT], None] | None) -> None:
+        """Do them, look at the validation text now and then, and save."""
+        config, place = self.config, self.place
+        bar = tqdm(
+            total=config.steps, initial=self.step, unit="step", disable=not place.first,
+            dynamic_ncols=True,
+        )
+        with bar, _signals() as stop, _events(config, place) as events:
+            recent, self._clocks = [], _clocks()
+            for step, loss, norm in self.steps():
+                self.step = step + 1
+                recent.append(torch.stack([loss, parallel.whole(norm)]))
+                due = self.step == config.steps or self.step % config.every == 0
+                alone = place.world == 1 and stop.is_set()
+                if not (due or alone or self.step % LOOK == 0):
+                    continue
+                read = place.mean(torch.stack(recent)).tolist()
+                asked = place.mean(torch.tensor(float(stop.is_set()), device=place.device)) > 0
+                self._check(read)
+                self._tell(bar, events, read, self._tick())
+                if due:
+                    point = self._validate([loss for loss, _ in read])
+                    events("valid bits a character", point["valid_bits"], self.step)
+                    if watch and place.first:
+                        watch(point, self.model)
+                if due or asked:
+                    self._tick()
+                    self._save()
+                if asked and self.step < config.steps:
+                    raise KeyboardInterrupt(
+                        f"Stopped and saved at step {self.step}: python -m tinygpt train --out "
+                        f"{config.out} --resume goes on."
+                    )
+                recent = []
+
+    def _tick(self) -> float:
+        """Add the time since the last call to the sums; the seconds of it."""
+        before, self._clocks = self._clocks, _clocks()
+        passed = {name: self._clocks[name] - before[name] for name in before}
+        for name, seconds in passed.items():
+            self.sums[name] += seconds
+        return passed["seconds"]
+
+    def _check(self, read: list[list[float]]) -> None:
+        for step, values in enumerate(read, start=self.step - len(read) + 1):
+            if not all(map(math.isfinite, values)):
+                kept = self.config.out / LAST
+                saved = f"{kept} holds an earlier step" if kept.exists() else "nothing was saved"
+                raise TrainError(
+                    f"The loss or its gradient is not finite at step {step}; {saved}. "
+                    "Start anew with lower learning rates or a longer warm_up."
+                )
+
+    def _tell(self, bar, events, read: list[list[float]], seconds: float) -> None:
+        config = self.config
+        loss = sum(loss for loss, _ in read) / len(read)
+        train = self.texts.train
+        bits = loss / math.log(2) * len(train.ids) / train.num_chars
+        rate = len(read) * config.batch_size * config.model.context / seconds
+        floor = corpora.floor(config.corpus)
+        gap = f" ({bits / floor - 1:+.0%} over the floor)" if floor else ""
+        valid = f", validation {self.curve[-1]['valid_bits']:.3f}" if self.curve else ""
+        bar.set_postfix_str(
+            f"loss {loss:.3f}, {bits:.3f} bits a character{gap}{valid}, {rate:,.0f} tokens/s"
+        )
+        bar.update(self.step - bar.n)
+        events("loss", loss, self.step)
+        events("gradient", read[-1][1], self.step)
+        events("tokens a second", rate, self.step)
+
+    def _validate(self, losses: list[float]) -> dict:
+        with torch.autocast(
+            self.place.device.type, self.precision, enabled=self.precision is not None
+        ):
+            bits = bits_per_char(self.model, self.valid)
+        loss = sum(losses) / len(losses)
+        point = {"step": self.step, "loss": round(loss, 4), "valid_bits": round(bits, 4)}
+        self.curve.append(point)
+        return point
+
+    def _save(self) -> None:
+        """Each process gives its share; the first writes."""
+        model, optimisers = parallel.gather(self.model, self.optimisers)
+        if not self.place.first:
+            return
+        if self.model.config.tied:
+            model = {name: value for name, value in model.items() if not name.startswith("head.")}
+        about = {"step": self.step, "curve": self.curve, "model": asdict(self.model.config)}
+        best = min(self.curve, key=lambda point: point["valid_bits"], default=None)
+        if best and best is self.curve[-1] and best["step"] == self.step:
+            checkpoint.save(self.config.out / BEST, model, about)
+        checkpoint.save(self.config.out / LAST, model | optimisers, about | self.sums)
+
+    def _load(self) -> None:
+        tensors, about = checkpoint.load(self.config.out / LAST)
+        parallel.scatter(tensors, self.model, self.optimisers)
+        self.step, self.curve = about["step"], about["curve"]
+        self.sums = {name: about[name] for name in self.sums}
+
+
+def _clocks() -> dict[str, float]:
+    return {"seconds": time.perf_counter(), "cpu_seconds": time.process_time()}
+
+
+def _precision(config: TrainConfig, device: torch.device) -> torch.dtype | None:
+    """What matrix products are computed in, where it is not float32."""
+    if config.precision == "auto":
+        able = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+        return torch.bfloat16 if able else None
+    return torch.bfloat16 if config.precision == "bfloat16" else None
+
+
+def _too_large(config: TrainConfig, place: parallel.Place) -> str:
+    rows = min(config.micro_batch or config.batch_size, config.batch_size // place.world)
+    if rows == 1:
+        return f"{place.device} has too little memory for one row: take a smaller model or context."
+    return (
+        f"{place.device} has too little memory for {rows} rows at once: halve that by "
+        f"--micro-batch {rows // 2}, which changes nothing else."
+    )
+
+
+@contextmanager
+def _signals() -> Iterator[threading.Event]:
+    """An event that is set by the first Ctrl-C or SIGTERM; a second one acts as always."""
+    stop, before = threading.Event(), {}
+
+    def asked(number, frame):
+        stop.set()
+        for one, handler in before.items():
+            signal.signal(one, handler)
+
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGINT, signal.SIGTERM):
+            before[number] = signal.signal(number, asked)
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _events(config: TrainConfig, place: parallel.Place) -> Iterator[Callable]:
+    """A function of name, value and step that tells TensorBoard, if it is asked for."""
+    if not (config.tensorboard and place.first):
+        yield lambda name, value, step: None
+        return
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        raise TrainError("TensorBoard is not installed: pip install tensorboard.") from None
+    with SummaryWriter(config.out) as writer:
+        yield writer.add_scalar
+
+
+# What came of it
+
+
+def load(
+    folder: Path, which: str = "best"
+) -> tuple[GPT, BPETokenizer | CharTokenizer, TrainConfig, dict]:
+    """The model of a run at its best or last checkpoint, on the CPU, in evaluation mode.
+
+    With it the tokenizer, the configuration, and what the checkpoint says: step, curve.
+    """
+    config = TrainConfig.read(folder / "config.json")
+    kind = BPETokenizer if config.tokenizer == "bpe" else CharTokenizer
+    tokenizer = kind.load(folder / "tokenizer.json")
+    tensors, about = checkpoint.load(folder / {"best": BEST, "last": LAST}[which])
+    model = GPT(GPTConfig(**about["model"]))
+    if model.config.tied:
+        tensors["head.weight"] = tensors["embedding.weight"]
+    model.load_state_dict({name: tensors[name] for name in model.state_dict()})
+    return model.eval(), tokenizer, config, about
+
+
+def sample(
+    model: GPT,
+    tokenizer: BPETokenizer | CharTokenizer,
+    prompt: str = "",
+    *,
+    tokens: int = 200,
+    temperature: float = 1.0,
+    seed: int = 0,
+    stop: bool = False,
+) -> str:
+    """The prompt, and how the model goes on with it; with `stop` no further than the line's end.
+
+    What the model sees first is a newline: the prompt begins a text.
+    """
+    device = next(model.parameters()).device
+    ids = torch.tensor([tokenizer.encode("\n" + prompt)], device=device)
+    generator = torch.Generator(device).manual_seed(seed)
+    end = tokenizer.encode("\n")[0] if stop else None
+    new = generate(model, ids, tokens, temperature=temperature, generator=generator, stop=end)
+    return prompt + tokenizer.decode(new[0].tolist())
+
+
+def _record(run: _Run, command: str) -> dict:
+    """What ran, on what, with which result: written beside the checkpoints."""
+    config, texts, place = run.config, run.texts, run.place
+    if not place.first:
+        return {}
+    model, tokenizer, _, about = load(config.out)
+    model.to(place.device)
+    bits, floor = bits_per_char(model, texts.test), corpora.floor(config.corpus)
+    seen = config.steps * config.batch_size * config.model.context
+    figures = {
+        "parameters": model.num_parameters(),
+        "tokens_seen": seen,
+        "tokens_per_second": round(seen / run.sums["seconds"]),
+        "best_step": about["step"],
+        "valid_bits": about["curve"][-1]["valid_bits"],
+        "bits_per_char": round(bits, 4),
+    }
+    if floor:
+        figures |= {"floor": floor, "above_floor": round(bits / floor - 1, 4)}
+    line = config.rows == "texts"
+    record = {
+        "name": config.out.name,
+        "command": command,
+        "commit": _commit(),
+        "date": datetime.now(UTC).date().isoformat(),
+        "machine": machine(place),
+        "versions": {name: version(name) for name in ("torch", "numpy", "tokenizers")},
+        **{name: round(value) for name, value in run.sums.items()},
+        "model": asdict(model.config),
+        "training": config.described(),
+        "curve": run.curve,
+        "figures": figures,
+        "samples": [sample(model, tokenizer, seed=seed, stop=line) for seed in range(3)],
+    }
+    checkpoint.write_json(config.out / "record.json", record)
+    return record
+
+
+def machine(place: parallel.Place) -> str:
+    """With what and on which hardware this process runs."""
+    gpu = torch.cuda.get_device_name() if place.device.type == "cuda" else place.device.type
+    return (
+        f"Python {platform.python_version()}, PyTorch {torch.__version__}, on {place.world} x "
+        f"{gpu}, {os.cpu_count()} cores"
+    )
+
+
+def _commit() -> str | None:
+    """The commit of the code, where it is a checkout."""
+    head = ["git", "rev-parse", "HEAD"]
+    try:
+        found = subprocess.run(
+            head, cwd=Path(__file__).parent, capture_output=True, text=True, check=False
+        )
+    except FileNotFoundError:  # no git
+        return None
+    return found.stdout.strip() or None

@@ -13,6 +13,7 @@ import time
 from importlib.metadata import version
 from itertools import islice
 
+import record_training
 import torch
 from notebooks import machine
 
@@ -142,6 +143,8 @@ RUNS = {
     "distance": distance,
     "one-block": lambda name: gpt(name, num_layers=1, steps=4000),
     "gpt": lambda name: gpt(name, num_layers=4, steps=4000),
+    "ablations": record_training.ablations,
+    "scaling": record_training.scaling,
 }
 
 

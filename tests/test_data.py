@@ -1,0 +1,73 @@
+"""tinygpt.data: streams, texts on the disk, and which rows a step trains on."""
+
+import pytest
+import torch
+
+from tinygpt import data
+from tinygpt.tokenizer import BPETokenizer, CharTokenizer
+
+LINES = [f"text {i} of seven\n" for i in range(7)]
+READER = CharTokenizer.train("".join(LINES))
+TEXTS = data.texts(LINES, READER)
+
+
+def drawn(draws, steps, world=1):
+    return torch.cat([draws(step, rank, world) for step in range(steps) for rank in range(world)])
+
+
+def test_a_stream_is_windows_that_predict_each_token_but_the_first_once():
+    text = "".join(LINES)
+    stream = data.stream(text, READER, context=10)
+    assert stream.starts.tolist() == list(range(0, len(text) - 1, 10))
+    assert stream.num_chars == len(text) - 1
+    assert READER.decode(stream.rows(torch.tensor([1]), 11)[0].tolist()) == text[10:21]
+
+
+def test_a_text_shorter_than_the_context_makes_no_stream():
+    with pytest.raises(ValueError, match="the text has 3 tokens and the context is 3: give a lon"):
+        data.stream("xte", READER, context=3)
+
+
+@pytest.mark.parametrize("context", [3, 30])
+def test_the_first_texts_and_their_characters(context):
+    reader = BPETokenizer.train("".join(LINES), 270)
+    first = data.texts(LINES, reader).first(2, reader)
+    assert len(first) == 2 and first.num_chars == len(LINES[0] + LINES[1])
+    assert reader.decode(first.ids.tolist()) == "\n" + LINES[0] + LINES[1]
+    assert data.texts(LINES, reader).first(99, reader).num_chars == len("".join(LINES))
+
+
+@pytest.mark.parametrize(("large", "dtype"), [(0, torch.uint16), (2**16, torch.uint32)])
+def test_texts_come_back_from_the_disk_in_as_few_bytes_as_they_need(tmp_path, large, dtype):
+    ids = torch.cat([TEXTS.ids, torch.tensor([large])])
+    texts = data.Texts(ids, TEXTS.starts, TEXTS.num_chars)
+    data.save(tmp_path / "texts.safetensors", texts)
+    found = data.load(tmp_path / "texts.safetensors")
+    assert found.ids.dtype == dtype and found.num_chars == texts.num_chars
+    which = torch.tensor([6, 0, 3])
+    assert torch.equal(found.rows(which, 40), texts.rows(which, 40))
+
+
+def test_each_text_is_drawn_once_before_any_is_drawn_again():
+    draws = data.Draws(TEXTS, length=7, batch_size=7, seed=1)
+    first, second = draws(0), draws(1)
+    numbers = [sorted(READER.decode(row.tolist())[6] for row in rows) for rows in (first, second)]
+    assert numbers == [list("0123456"), list("0123456")]
+    assert not torch.equal(first, second)
+
+
+def test_a_draw_is_a_function_of_seed_and_step():
+    first, again, other = (data.Draws(TEXTS, 7, 3, seed) for seed in (1, 1, 2))
+    assert torch.equal(first(5), again(5))
+    assert not torch.equal(drawn(first, 3), drawn(other, 3))
+
+
+def test_processes_together_draw_the_rows_of_one():
+    draws = data.Draws(TEXTS, length=7, batch_size=4)
+    assert torch.equal(drawn(draws, 5, world=2), drawn(draws, 5))
+
+
+def test_windows_of_a_stream_begin_elsewhere_each_time_round():
+    stream = data.stream("".join(LINES) * 3, READER, context=10)
+    draws = data.Draws(stream, length=11, batch_size=len(stream), shifted=True)
+    assert drawn(draws, 1).sort(0).values.ne(drawn(draws, 2)[len(stream) :].sort(0).values).any()

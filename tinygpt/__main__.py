@@ -1,0 +1,230 @@
+"""Train a model, sample from it, evaluate it, export it.
+
+    python -m tinygpt train --preset story-laptop --out runs/first
+    python -m tinygpt sample --run runs/first --prompt "Once upon a time"
+    python -m tinygpt evaluate --run runs/first
+    python -m tinygpt export --run runs/first --to runs/first/hf
+
+Each of them takes --help.
+"""
+
+import argparse
+import contextlib
+import io
+import math
+import re
+import shlex
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import tyro
+
+from tinygpt import BudgetError, corpora, data, parallel, records
+from tinygpt import train as training
+from tinygpt.checkpoint import CheckpointError
+from tinygpt.corpora import CorpusError
+from tinygpt.model import GPT, ModelError
+from tinygpt.records import RecordError
+from tinygpt.tokenizer import BPETokenizer, CharTokenizer, TokenizerError
+from tinygpt.train import TrainConfig, TrainError
+
+# The mistakes that a person is told of in one line.
+MISTAKES = (
+    BudgetError, CheckpointError, CorpusError, ModelError, RecordError, TokenizerError, TrainError,
+)
+NAME = "python -m tinygpt"
+
+
+class UsageError(ValueError):
+    """What was typed cannot be understood. The message is one line."""
+
+
+def main(args: list[str]) -> int:
+    """Do what `args` say; the exit status."""
+    if not args or args[0] in ("-h", "--help"):
+        print(__doc__.strip())
+        return 0 if args else 2
+    commands = {"train": train, "sample": sample, "evaluate": evaluate, "export": export}
+    try:
+        if args[0] not in commands:
+            raise UsageError(f"There is no command {args[0]!r}: choose {', '.join(commands)}.")
+        if args[0] == "train":
+            train(args[1:])
+        else:
+            parse(commands[args[0]], args[0], args[1:])
+    except (UsageError, *MISTAKES) as mistake:
+        print(mistake, file=sys.stderr)
+        return 2
+    except KeyboardInterrupt as stopped:
+        print(stopped, file=sys.stderr)
+        return 130
+    return 0
+
+
+def parse(function: Callable, command: str, args: list[str], **more):
+    """`tyro.cli`, with one line where it draws a box."""
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            return tyro.cli(function, prog=f"{NAME} {command}", args=args, **more)
+    except SystemExit as end:
+        if not end.code:  # --help
+            raise
+    # The box: a title, the message, a rule, and a hint.
+    lines = [re.sub(r"[^\S ]|[│╭╮╰╯]", "", line).strip() for line in said.getvalue().splitlines()]
+    lines = [line for line in lines[1:] if line]
+    rule = next((i for i, line in enumerate(lines) if set(line) <= {"─"}), len(lines))
+    message = " ".join(lines[:rule])
+    message = re.sub(r"^Error parsing [\w.]+: ", "", message).rstrip(".")
+    raise UsageError(f"{message}. See {NAME} {command} --help.")
+
+
+@dataclass(frozen=True)
+class Settings:
+    __doc__ = (
+        "Train a model: make a run, with checkpoints and a record in a folder.\n\n"
+        f"Presets: {', '.join(training.PRESETS)}."
+    )
+
+    config: TrainConfig
+    preset: str = "story-laptop"  # numbers to begin with: see above
+
+
+def train(args: list[str]) -> None:
+    """Take the numbers of a preset, or of the run to go on with, then those that were typed."""
+    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    first.add_argument("--preset", default="story-laptop")
+    first.add_argument("--resume", action="store_true")
+    first.add_argument("--out", type=Path, default=TrainConfig.out)
+    try:
+        typed, _ = first.parse_known_args(args)
+    except argparse.ArgumentError as error:
+        raise UsageError(f"{error}. See {NAME} train --help.") from None
+    begun = typed.out / "config.json"
+    if typed.resume and begun.exists():
+        config = TrainConfig.read(begun)
+    else:
+        config = training.configure(typed.preset)
+    flat = (tyro.conf.OmitArgPrefixes,)  # --d-model for config.model.d_model
+    settings = parse(Settings, "train", args, default=Settings(config, typed.preset), config=flat)
+    command = shlex.join([*NAME.split(), "train", *args])
+    record = training.train(settings.config, command=command)
+    for name, value in record.get("figures", {}).items():
+        print(f"{name:20}{value:>14,}")
+
+
+def sample(
+    run: str,
+    prompt: str = "",
+    tokens: int = 200,
+    temperature: float = 1.0,
+    seed: int = 0,
+    checkpoint: Literal["best", "last"] = "best",
+    device: str | None = None,
+) -> None:
+    """Print how a trained model goes on with a prompt.
+
+    Args:
+        run: folder of a run, or name of a recorded one
+        prompt: what the text begins with
+        tokens: how many tokens to add; a story ends earlier at its end
+        temperature: below 1 the probable is more probable; 0 takes the most probable
+        seed: another one gives another text
+        checkpoint: the one that predicts best, or the last
+        device: cpu, cuda or mps; None: the fastest that is there
+    """
+    opened = open_run(run, checkpoint)
+    model = opened.model.to(parallel.find_device(device))
+    settings = {"tokens": tokens, "temperature": temperature, "seed": seed}
+    text = training.sample(model, opened.tokenizer, prompt, **settings, stop=opened.lines)
+    print(text.removesuffix("\n"))
+
+
+def evaluate(
+    run: str,
+    part: Literal["test", "valid", "valid+test"] = "test",
+    checkpoint: Literal["best", "last"] = "best",
+    device: str | None = None,
+) -> None:
+    """Print what a trained model scores on text that it was not trained on.
+
+    Args:
+        run: folder of a run, or name of a recorded one
+        part: of the corpus; Storyland's test part are the held-out stories
+        checkpoint: the one that predicts best, or the last
+        device: cpu, cuda or mps; None: the fastest that is there
+    """
+    opened = open_run(run, checkpoint)
+    model = opened.model.to(parallel.find_device(device))
+    parts = [opened.texts(name) for name in part.split("+")]
+    scores = [training.bits_per_char(model, texts) * texts.num_chars for texts in parts]
+    tokens = sum(len(nats) for texts in parts for nats in [texts.ids[1:]])
+    chars = sum(texts.num_chars for texts in parts)
+    bits, floor = sum(scores) / chars, corpora.floor(opened.corpus)
+    print(f"bits a character    {bits:.4f}   ({chars:,} characters of {opened.corpus}, {part})")
+    print(f"nats a token        {bits * math.log(2) * chars / tokens:.4f}   ({tokens:,} tokens)")
+    if floor and part == "test":
+        print(f"floor               {floor:.4f}   (the model is {bits / floor - 1:.1%} above it)")
+
+
+def export(
+    run: str, to: Path, checkpoint: Literal["best", "last"] = "best"
+) -> None:
+    """Write a trained model as a folder that Hugging Face `transformers` reads.
+
+    Args:
+        run: folder of a run, or name of a recorded one
+        to: the folder to make
+        checkpoint: the one that predicts best, or the last
+    """
+    from tinygpt import hf
+
+    opened = open_run(run, checkpoint)
+    hf.save(opened.model, opened.tokenizer, to)
+    print(f"{to}: AutoModelForCausalLM.from_pretrained({str(to)!r}) reads it.")
+
+
+@dataclass
+class Opened:
+    """A trained model and what belongs to it."""
+
+    model: GPT
+    tokenizer: BPETokenizer | CharTokenizer
+    corpus: str
+    lines: bool  # whether a text is a line
+    texts: Callable[[str], data.Texts]  # of the part called so
+
+
+def open_run(run: str, which: str) -> Opened:
+    """The run in a folder, or else the recorded run of that name."""
+    folder = Path(run)
+    if (folder / "config.json").exists():
+        model, tokenizer, config, _ = training.load(folder, which)
+        return Opened(
+            model,
+            tokenizer,
+            config.corpus,
+            config.rows == "texts",
+            lambda part: getattr(training.prepare(config), part),
+        )
+    if not (records.FOLDER / run / "weights.safetensors").exists():
+        known = sorted(path.parent.name for path in records.FOLDER.glob("*/weights.safetensors"))
+        raise UsageError(
+            f"There is no run in {run!r}, and no recorded one of that name: give the --out of a "
+            f"run, or one of {', '.join(known)}."
+        )
+    model, _ = records.load(run)
+    text = corpora.corpus("storyland", size="1MB")
+    tokenizer = BPETokenizer.train(text.train, model.config.vocab_size)  # the course's
+
+    def texts(part: str) -> data.Texts:
+        return data.texts(getattr(text, part).splitlines(keepends=True), tokenizer)
+
+    return Opened(model, tokenizer, "storyland", True, texts)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,175 @@
+"""What a training run is made of, and the runs that have a name."""
+
+import math
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Literal
+
+from tinygpt import checkpoint
+from tinygpt.model import GPTConfig, preset
+
+
+class TrainError(ValueError):
+    """A run that cannot start or go on. The message is one line: what, where, what to do."""
+
+    def _render_traceback_(self):
+        # A notebook shows this one line: the mistake is not in the code.
+        return [str(self)]
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Everything that a run is made of. The comments are the help of the command line."""
+
+    out: Path = Path("runs/first")  # the folder of the run: checkpoints and record
+    resume: bool = False  # go on where the run in `out` stopped, if there is one
+
+    # The text
+    corpus: str = "storyland"  # storyland, shakespeare, pydocs, tinystories, or a file's path
+    size: str = "10MB"  # of Storyland's training text: 200kB, 1MB ... (other texts have theirs)
+    tokenizer: Literal["bpe", "characters"] = "bpe"  # learned from the text; vocab_size is bpe's size
+    rows: Literal["texts", "windows"] = "windows"  # a row starts where a line does, or anywhere
+
+    # The model; its vocab_size is that of the tokenizer
+    model: GPTConfig = GPTConfig(vocab_size=1536)  # what the model is made of
+
+    # The steps
+    steps: int = 1000  # how often the weights are changed
+    batch_size: int = 8  # rows a step, of all processes together
+    micro_batch: int | None = None  # rows computed at once; fewer take less memory; None: all
+    clip: float = 1.0  # a longer gradient is shortened to this length
+    seed: int = 0  # of the first weights, the order of the rows, and dropout
+
+    # The optimisers
+    optimiser: Literal["muon", "adamw"] = "muon"  # of the matrices in the blocks; the rest: AdamW
+    learning_rate: float = 5e-3  # AdamW's
+    matrix_learning_rate: float = 0.03  # Muon's
+    embedding_learning_rate: float | None = 2e-2  # AdamW's for embeddings; None: as the rest
+    weight_decay: float = 0.01  # times the learning rate: what a step takes off each matrix
+    beta_1: float = 0.9  # AdamW's memory of gradients
+    beta_2: float = 0.95  # AdamW's memory of their squares
+    momentum: float = 0.9  # Muon's memory of gradients
+    schedule: Literal["linear", "cosine", "stable-linear"] = "stable-linear"  # how the rates fall
+    warm_up: int = 50  # steps in which the rates rise
+    decay: float = 0.5  # the part of the steps in which a stable-linear schedule falls
+
+    # Looking
+    every: int = 250  # steps between two looks at the validation text, each with a checkpoint
+    valid_texts: int = 200  # how many texts, or windows, of it are looked at
+    tensorboard: bool = False  # write events for TensorBoard into `out`, where it is installed
+
+    # The machine
+    device: str | None = None  # cpu, cuda or mps; None: the fastest that is there
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"  # auto: bfloat16 on GPUs with it
+    compile: bool | None = None  # use torch.compile; None: on CUDA only
+    shard: bool = False  # FSDP2: each process holds its share of the weights only
+
+    def __post_init__(self):
+        for name in ("steps", "batch_size", "micro_batch", "every", "valid_texts"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise TrainError(f"{name} is {value}: give a whole number, 1 or more.")
+        for name in ("seed", "warm_up", "weight_decay", "momentum", "beta_1", "beta_2"):
+            if not getattr(self, name) >= 0:
+                raise TrainError(f"{name} is {getattr(self, name)}: give a number, 0 or more.")
+        for name in ("beta_1", "beta_2", "momentum"):
+            if not getattr(self, name) < 1:
+                raise TrainError(f"{name} is {getattr(self, name)}: give a number below 1.")
+        for name in ("learning_rate", "matrix_learning_rate", "embedding_learning_rate", "clip"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < math.inf:
+                raise TrainError(f"{name} is {value}: give a number, more than 0.")
+        if not self.model.causal or self.model.cross_attention:
+            raise TrainError("A run trains a model that predicts the next token: causal, alone.")
+        if not 0 < self.decay <= 1:
+            raise TrainError(f"decay is {self.decay}: give a part of the steps, 0 to 1.")
+
+    def described(self) -> dict:
+        """The configuration as JSON can hold it."""
+        return asdict(self) | {"out": str(self.out)}
+
+    @classmethod
+    def read(cls, path: Path) -> "TrainConfig":
+        """The configuration that a run's config.json holds."""
+        stored = checkpoint.read_json(path)
+        known = [field.name for field in fields(cls)]
+        if unknown := [name for name in stored if name not in known]:
+            raise TrainError(f"{path} has {unknown[0]!r}: it is of another version of tinygpt.")
+        model = GPTConfig(**stored.pop("model"))
+        return cls(**stored | {"out": path.parent, "model": model})
+
+
+# What a run may change when it goes on: none of these changes the weights that come of it.
+FREE = ("out", "resume", "micro_batch", "every", "tensorboard", "device", "compile", "shard")
+
+# The recipe that was best at these sizes: see records/LOG.md.
+RECIPE = {
+    "norm": "rmsnorm",
+    "norm_eps": 1e-6,
+    "positions": "rotary",
+    "rotary_base": 100.0,
+    "activation": "swiglu",
+    "qk_norm": True,
+    "bias": False,
+    "tied": False,
+    "zero_init": True,
+}
+STORY = {"corpus": "storyland", "tokenizer": "bpe", "rows": "texts"}
+PLAYS = {"corpus": "shakespeare", "tokenizer": "characters", "rows": "windows"}
+GPT2_SMALL = {"context": 1024, "num_layers": 12, "num_heads": 12, "d_model": 768}
+
+
+def _model(vocab_size: int, context: int, num_layers: int, num_heads: int, d_model: int):
+    sizes = dict(context=context, num_layers=num_layers, num_heads=num_heads, d_model=d_model)
+    return GPTConfig(vocab_size=vocab_size, **sizes, **RECIPE)
+
+
+PRESETS = {
+    "smoke": STORY
+    | {
+        "size": "50kB",
+        "tokenizer": "characters",
+        "rows": "windows",
+        "model": _model(100, 64, 2, 2, 32),
+        "steps": 40,
+        "every": 20,
+        "valid_texts": 32,
+        "warm_up": 5,
+    },
+    "story-laptop": STORY | {"model": _model(1536, 224, 4, 2, 128), "steps": 1000},
+    "story-gpu": STORY
+    | {
+        "size": "100MB",
+        "model": _model(1536, 224, 6, 4, 256),
+        "steps": 6000,
+        "batch_size": 128,
+    },
+    "shakespeare-laptop": PLAYS
+    | {"model": _model(65, 64, 4, 2, 128), "steps": 2000, "batch_size": 12, "valid_texts": 10_000},
+    "shakespeare-gpu": PLAYS
+    | {
+        "model": replace(_model(65, 256, 6, 6, 384), dropout=0.2),
+        "steps": 1500,
+        "batch_size": 64,
+        "valid_texts": 10_000,
+    },
+    "gpt2-small": {
+        "corpus": "tinystories",
+        "model": preset("gpt2", vocab_size=50257, **GPT2_SMALL),
+        "optimiser": "adamw",
+        "learning_rate": 6e-4,
+        "embedding_learning_rate": None,
+        "weight_decay": 0.1,
+        "schedule": "cosine",
+        "batch_size": 64,
+        "micro_batch": 16,
+        "steps": 5000,
+    },
+}
+
+
+def configure(name: str, **changes) -> TrainConfig:
+    """The configuration called `name`, with whatever is to be different."""
+    if name not in PRESETS:
+        raise TrainError(f"There is no preset {name!r}: choose {', '.join(PRESETS)}.")
+    return TrainConfig(**PRESETS[name] | changes)
