@@ -27,7 +27,6 @@ PIECES = [
     {"num_kv_heads": 2},
     {"num_kv_heads": 1},
     {"bias": False},
-    {"zero_init": True},
     {"tied": False},
     {"causal": False},
     {"cross_attention": True},

@@ -91,9 +91,9 @@ def test_two_processes_one_of_them_killed_and_the_job_resumed_are_as_one(place, 
 
 def test_a_batch_that_cannot_be_shared_equally_is_refused(place, monkeypatch):
     monkeypatch.setattr(
-        parallel, "join", lambda device: contextlib.nullcontext(
-            parallel.Place(torch.device("cpu"), rank=0, world=3)
-        )
+        parallel,
+        "join",
+        lambda device: contextlib.nullcontext(parallel.Place(torch.device("cpu"), rank=0, world=3)),
     )
     with pytest.raises(train.TrainError, match="batch_size is 8 and there are 3 processes"):
         train.train(small(place, "odd"))

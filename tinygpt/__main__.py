@@ -33,7 +33,13 @@ from tinygpt.train import TrainConfig, TrainError
 
 # The mistakes that a person is told of in one line.
 MISTAKES = (
-    BudgetError, CheckpointError, CorpusError, ModelError, RecordError, TokenizerError, TrainError,
+    BudgetError,
+    CheckpointError,
+    CorpusError,
+    ModelError,
+    RecordError,
+    TokenizerError,
+    TrainError,
 )
 NAME = "python -m tinygpt"
 
@@ -170,9 +176,7 @@ def evaluate(
         print(f"floor               {floor:.4f}   (the model is {bits / floor - 1:.1%} above it)")
 
 
-def export(
-    run: str, to: Path, checkpoint: Literal["best", "last"] = "best"
-) -> None:
+def export(run: str, to: Path, checkpoint: Literal["best", "last"] = "best") -> None:
     """Write a trained model as a folder that Hugging Face `transformers` reads.
 
     Args:

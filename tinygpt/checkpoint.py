@@ -31,9 +31,7 @@ def atomically(path: Path, write: Callable[[Path], object]) -> None:
             os.fsync(file.fileno())
         os.replace(part, path)
     except OSError as error:
-        raise CheckpointError(
-            f"{path} cannot be written ({error.strerror or error})."
-        ) from None
+        raise CheckpointError(f"{path} cannot be written ({error.strerror or error}).") from None
     finally:
         part.unlink(missing_ok=True)
 

@@ -19,7 +19,7 @@ class TrainError(ValueError):
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """Everything that a run is made of. The comments are the help of the command line."""
+    """What a run is made of."""  # each comment below is the help of its field
 
     out: Path = Path("runs/first")  # the folder of the run: checkpoints and record
     resume: bool = False  # go on where the run in `out` stopped, if there is one
@@ -27,7 +27,7 @@ class TrainConfig:
     # The text
     corpus: str = "storyland"  # storyland, shakespeare, pydocs, tinystories, or a file's path
     size: str = "10MB"  # of Storyland's training text: 200kB, 1MB ... (other texts have theirs)
-    tokenizer: Literal["bpe", "characters"] = "bpe"  # learned from the text; vocab_size is bpe's size
+    tokenizer: Literal["bpe", "characters"] = "bpe"  # learned from the text
     rows: Literal["texts", "windows"] = "windows"  # a row starts where a line does, or anywhere
 
     # The model; its vocab_size is that of the tokenizer
@@ -43,14 +43,14 @@ class TrainConfig:
     # The optimisers
     optimiser: Literal["muon", "adamw"] = "muon"  # of the matrices in the blocks; the rest: AdamW
     learning_rate: float = 5e-3  # AdamW's
-    matrix_learning_rate: float = 0.03  # Muon's
+    matrix_learning_rate: float = 0.02  # Muon's
     embedding_learning_rate: float | None = 2e-2  # AdamW's for embeddings; None: as the rest
-    weight_decay: float = 0.01  # times the learning rate: what a step takes off each matrix
+    weight_decay: float = 0.0  # times the learning rate: what a step takes off each matrix
     beta_1: float = 0.9  # AdamW's memory of gradients
     beta_2: float = 0.95  # AdamW's memory of their squares
     momentum: float = 0.9  # Muon's memory of gradients
-    schedule: Literal["linear", "cosine", "stable-linear"] = "stable-linear"  # how the rates fall
-    warm_up: int = 50  # steps in which the rates rise
+    schedule: Literal["linear", "cosine", "stable-linear"] = "linear"  # how the rates fall
+    warm_up: int = 20  # steps in which the rates rise
     decay: float = 0.5  # the part of the steps in which a stable-linear schedule falls
 
     # Looking
@@ -99,23 +99,29 @@ class TrainConfig:
         return cls(**stored | {"out": path.parent, "model": model})
 
 
-# What a run may change when it goes on: none of these changes the weights that come of it.
+# What a run may change when it goes on: but for rounding the weights that come of it are the same.
 FREE = ("out", "resume", "micro_batch", "every", "tensorboard", "device", "compile", "shard")
 
-# The recipe that was best at these sizes: see records/LOG.md.
+# What was best at these sizes in a prototype.
 RECIPE = {
     "norm": "rmsnorm",
     "norm_eps": 1e-6,
     "positions": "rotary",
-    "rotary_base": 100.0,
+    "rotary_base": 1000.0,
     "activation": "swiglu",
     "qk_norm": True,
     "bias": False,
     "tied": False,
     "zero_init": True,
+    "embedding_std": 0.3,
 }
 STORY = {"corpus": "storyland", "tokenizer": "bpe", "rows": "texts"}
-PLAYS = {"corpus": "shakespeare", "tokenizer": "characters", "rows": "windows"}
+PLAYS = {
+    "corpus": "shakespeare",
+    "tokenizer": "characters",
+    "rows": "windows",
+    "matrix_learning_rate": 0.03,
+}
 GPT2_SMALL = {"context": 1024, "num_layers": 12, "num_heads": 12, "d_model": 768}
 
 
@@ -136,19 +142,24 @@ PRESETS = {
         "valid_texts": 32,
         "warm_up": 5,
     },
-    "story-laptop": STORY | {"model": _model(1536, 224, 4, 2, 128), "steps": 1000},
+    "story-laptop": STORY | {"model": _model(1536, 224, 4, 4, 128), "steps": 2700},
     "story-gpu": STORY
     | {
         "size": "100MB",
-        "model": _model(1536, 224, 6, 4, 256),
+        "model": _model(1536, 224, 5, 7, 224),
         "steps": 6000,
         "batch_size": 128,
     },
     "shakespeare-laptop": PLAYS
-    | {"model": _model(65, 64, 4, 2, 128), "steps": 2000, "batch_size": 12, "valid_texts": 10_000},
+    | {
+        "model": replace(_model(65, 64, 4, 4, 128), rotary_base=30.0),
+        "steps": 2000,
+        "batch_size": 12,
+        "valid_texts": 10_000,
+    },
     "shakespeare-gpu": PLAYS
     | {
-        "model": replace(_model(65, 256, 6, 6, 384), dropout=0.2),
+        "model": replace(_model(65, 256, 6, 6, 384), rotary_base=100.0, dropout=0.2),
         "steps": 1500,
         "batch_size": 64,
         "valid_texts": 10_000,

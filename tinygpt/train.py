@@ -1,7 +1,7 @@
 """Training by maximum likelihood, and the measure of what came of it.
 
-`learn` is the loop. `fit` trains a model in one call; `train` makes a whole run of it, with a folder
-that holds checkpoints and a record:
+`learn` is the loop. `fit` trains a model in one call; `train` makes a whole run of it, with a
+folder that holds checkpoints and a record:
 
     runs/first/config.json        the TrainConfig
     runs/first/tokenizer.json
@@ -34,7 +34,9 @@ from torch.optim import Optimizer
 from tqdm import tqdm
 
 from tinygpt import checkpoint, corpora, data, optim, parallel
-from tinygpt.config import FREE, PRESETS, TrainConfig, TrainError, configure
+from tinygpt.config import FREE, TrainConfig, TrainError
+from tinygpt.config import PRESETS as PRESETS  # train.PRESETS and train.configure, too
+from tinygpt.config import configure as configure
 from tinygpt.data import Texts
 from tinygpt.generate import generate
 from tinygpt.model import GPT, GPTConfig
@@ -43,11 +45,6 @@ from tinygpt.tokenizer import BPETokenizer, CharTokenizer
 CHUNK = 32  # texts evaluated at a time
 TOKENIZER_TEXT = 1_000_000  # characters that a BPE tokenizer learns from
 LAST, BEST = "last.safetensors", "best.safetensors"
-
-__all__ = [
-    "PRESETS", "NextToken", "Prepared", "TrainConfig", "TrainError", "bits_per_char", "configure",
-    "fit", "learn", "load", "log_probs", "prepare", "sample", "train",
-]
 
 
 # The loop
@@ -275,13 +272,15 @@ def _tokenize(config: TrainConfig, folder: Path) -> None:
         text = getattr(corpus, name)
         try:
             if config.rows == "texts":
-                texts = data.texts(text.splitlines(keepends=True), tokenizer)
-                longest = texts.starts.diff().max().item()
-                if longest > config.model.context:
+                lines, most = text.splitlines(keepends=True), config.model.context
+                if name == "valid":  # training cuts longer texts, and these are to compare with
+                    lines = [line for line in lines if len(tokenizer.encode(line)) <= most]
+                if not lines:
                     raise ValueError(
-                        f"a text has {longest} tokens and model.context is "
-                        f"{config.model.context}: raise it, or take rows of windows"
+                        f"no text has {most} tokens or fewer: raise the context, or take rows of "
+                        "windows"
                     )
+                texts = data.texts(lines, tokenizer)
             else:
                 texts = data.stream(text, tokenizer, config.model.context)
         except ValueError as error:
@@ -337,9 +336,7 @@ class _Run:
         )
 
         def factor(step: int) -> float:
-            return optim.schedule(
-                step, config.steps, config.warm_up, config.schedule, config.decay
-            )
+            return optim.schedule(step, config.steps, config.warm_up, config.schedule, config.decay)
 
         return learn(
             self.loss_of,
@@ -358,7 +355,10 @@ class _Run:
         """Do them, look at the validation text now and then, and save."""
         config, place = self.config, self.place
         bar = tqdm(
-            total=config.steps, initial=self.step, unit="step", disable=not place.first,
+            total=config.steps,
+            initial=self.step,
+            unit="step",
+            disable=not place.first,
             dynamic_ncols=True,
         )
         with bar, _signals() as stop, _events(config, place) as events:

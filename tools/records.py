@@ -1,24 +1,32 @@
 """Repeat the recorded runs that the chapters show, and store them in records/.
 
-    python tools/records.py [NAME ...]    # default: all
+    python tools/records.py [NAME ...]    # default: all that need nothing more than this computer
 
 Each record says with which command, when, on what, and from which commit it came.
 """
 
 import argparse
 import datetime
+import inspect
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Callable
+from functools import partial
 from importlib.metadata import version
 from itertools import islice
+from pathlib import Path
 
+import record_gpu
+import record_shakespeare
 import record_training
 import torch
 from notebooks import machine
 
 import storyland
 from tinygpt import data, mlp, records, train
+from tinygpt.config import configure
 from tinygpt.corpora import corpus
 from tinygpt.generate import generate
 from tinygpt.mlp import MLP, MLPConfig
@@ -139,25 +147,58 @@ def apart(log_probs: list[float], ends: list) -> list[list[float]]:
 
 NATS = torch.tensor(2.0, dtype=torch.float64).log().item()  # in a bit
 
+
+def story(name: str) -> dict:
+    """The modern model on Storyland: `python -m tinygpt train` with the preset of this name."""
+    with tempfile.TemporaryDirectory() as folder:
+        made = train.train(configure(name, out=Path(folder)))
+        model, reader, *_ = train.load(Path(folder))
+    described = records.write_model(name, model)
+    held_out = data.texts(storyland.held_out(), reader)
+    made["figures"]["bits_per_char"] = round(train.bits_per_char(model, held_out), 4)
+    made["figures"]["above_floor"] = round(
+        made["figures"]["bits_per_char"] / made["figures"]["floor"] - 1, 4
+    )
+    made["training"].pop("out")
+    return {
+        "model": described,
+        "machine": made["machine"],
+        "training": made["training"],
+        "training_seconds": made["seconds"],
+        "curve": made["curve"],
+        "figures": made["figures"],
+        "by_distance": by_distance(model, held_out, reader),
+        "samples": made["samples"],
+    }
+
+
 RUNS = {
     "distance": distance,
-    "one-block": lambda name: gpt(name, num_layers=1, steps=4000),
-    "gpt": lambda name: gpt(name, num_layers=4, steps=4000),
+    "one-block": partial(gpt, num_layers=1, steps=4000),
+    "gpt": partial(gpt, num_layers=4, steps=4000),
+    "story-laptop": story,
     "ablations": record_training.ablations,
     "scaling": record_training.scaling,
 }
+# These need nanoGPT's code, a GPU, or both.
+BESIDE_NANOGPT = {
+    "shakespeare-laptop": record_shakespeare.laptop,
+    "shakespeare-gpu": record_shakespeare.gpu,
+}
+ON_GPU = {"story-gpu": story, "gpt2-small-step": record_gpu.gpt2_small_step}
 
 
-def record(name: str) -> None:
+def record(name: str, work: Callable[[str], dict], command: str) -> None:
     started, wall = datetime.datetime.now(datetime.UTC), time.perf_counter()
     cpu = time.process_time()
-    found = RUNS[name](name)
+    # The code that runs is the code of now, whatever is committed while it runs.
     head = ["git", "rev-parse", "HEAD"]
     commit = subprocess.run(head, capture_output=True, text=True, check=True)
+    found = work(name)
     about = {
         "name": name,
-        "what": (RUNS[name].__doc__ or gpt.__doc__).strip(),
-        "command": f"python tools/records.py {name}",
+        "what": inspect.getdoc(work.func if isinstance(work, partial) else work),
+        "command": f"python tools/records.py {command}{name}",
         "commit": commit.stdout.strip(),
         "date": started.date().isoformat(),
         "machine": machine(),
@@ -173,13 +214,41 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(RUNS))
-    names = parser.parse_args().names
-    for name in names:
-        if name not in RUNS:
-            sys.exit(f"There is no run {name!r}: choose among {', '.join(RUNS)}.")
-    for name in names or RUNS:
-        record(name)
+    parser.add_argument(
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help=f"{', '.join(RUNS)}; on a GPU also {', '.join(ON_GPU)}; "
+        f"with --nanogpt also {', '.join(BESIDE_NANOGPT)}",
+    )
+    parser.add_argument(
+        "--nanogpt", type=Path, metavar="FOLDER", help="a clone of nanoGPT, to measure against"
+    )
+    parser.add_argument(
+        "--shakespeare",
+        default="shakespeare",
+        metavar="FILE",
+        help="tiny Shakespeare, where it is not to be downloaded",
+    )
+    chosen = parser.parse_args()
+    for name in chosen.names:
+        if name in ON_GPU | {"shakespeare-gpu": None} and not torch.cuda.is_available():
+            sys.exit(f"{name} needs a GPU, and PyTorch finds none here.")
+        if name in BESIDE_NANOGPT and not chosen.nanogpt:
+            sys.exit(
+                f"{name} runs beside nanoGPT: git clone https://github.com/karpathy/nanoGPT, and "
+                f"python tools/records.py --nanogpt nanoGPT {name}"
+            )
+        if name not in RUNS | ON_GPU | BESIDE_NANOGPT:
+            known = ", ".join(RUNS | ON_GPU | BESIDE_NANOGPT)
+            sys.exit(f"There is no run {name!r}: choose among {known}.")
+    for name in chosen.names or RUNS:
+        if name in BESIDE_NANOGPT:
+            work = BESIDE_NANOGPT[name]
+            where = {"source": chosen.shakespeare, "nanogpt": chosen.nanogpt}
+            record(name, partial(work, **where), command="--nanogpt nanoGPT ")
+        else:
+            record(name, (RUNS | ON_GPU)[name], command="")
 
 
 if __name__ == "__main__":

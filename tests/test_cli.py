@@ -1,0 +1,119 @@
+"""python -m tinygpt: train, sample, evaluate, export, and the one line that a mistake gets."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+import storyland
+from tinygpt.__main__ import main
+
+TINY = "--preset smoke --steps 4 --every 2 --valid-texts 2 --device cpu".split()
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("place")
+    text = storyland.text(1, 20_000)
+    (folder / "stories.txt").write_text(text, encoding="utf-8", newline="\n")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TINYGPT_CACHE", str(folder / "cache"))
+        patch.chdir(folder)
+        patch.setenv("COLUMNS", "80")
+        assert main(["train", *TINY, "--corpus", "stories.txt", "--out", "run"]) == 0
+        yield folder
+
+
+def test_sample_goes_on_with_the_prompt_and_repeats_itself_by_seed(place, capsys):
+    said = []
+    for seed in ("1", "1", "2"):
+        command = ["sample", "--run", "run", "--prompt", "Once", "--tokens", "20", "--seed", seed]
+        assert main(command) == 0
+        said.append(capsys.readouterr().out)
+    assert said[0] == said[1] != said[2] and said[0].startswith("Once")
+
+
+def test_evaluate_prints_bits_a_character_of_each_part_and_of_both(place, capsys):
+    bits, chars = {}, {}
+    for part in ("valid", "test", "valid+test"):
+        assert main(["evaluate", "--run", "run", "--part", part]) == 0
+        first = capsys.readouterr().out.splitlines()[0]
+        bits[part] = float(first.split()[3])
+        chars[part] = int(first.partition("(")[2].split()[0].replace(",", ""))
+    assert chars["valid+test"] == chars["valid"] + chars["test"]
+    together = sum(bits[part] * chars[part] for part in ("valid", "test")) / chars["valid+test"]
+    assert bits["valid+test"] == pytest.approx(together, abs=1e-4)
+
+
+def test_evaluate_gives_the_floor_where_it_is_known_and_reads_records(capsys):
+    assert main(["evaluate", "--run", "one-block"]) == 0
+    bits, _, floor = capsys.readouterr().out.splitlines()
+    assert bits.split()[3] == "0.2042" and floor.split()[1] == "0.1312"
+
+
+def test_export_makes_a_folder_that_transformers_reads(place):
+    assert main(["export", "--run", "run", "--to", "hf"]) == 0
+    assert (place / "hf" / "model.safetensors").exists()
+
+
+def test_resume_needs_no_more_than_the_folder(place, capsys):
+    command = ["train", *TINY, "--corpus", "stories.txt", "--out", "again", "--d-model", "16"]
+    assert main(command) == 0
+    assert main(["train", "--out", "again", "--resume"]) == 0
+    assert "parameters" in capsys.readouterr().out
+
+
+NEW = ["--out", "new", "--corpus", "stories.txt"]
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        (["paint"], "There is no command 'paint': choose train, sample, evaluate, export."),
+        (["train", "--preset", "big"], "There is no preset 'big': choose smoke, story-laptop"),
+        (["train", "--preset"], "argument --preset: expected one argument"),
+        (["train", *TINY, "--out", "run"], "run holds a run already: go on with it by --resume"),
+        (["train", *TINY, *NEW, "--corpus", "poems"], "There is no corpus 'poems': choose story"),
+        (["train", *TINY, *NEW, "--corpus", "no.txt"], "no.txt does not exist: check the path"),
+        (["train", *TINY, *NEW, "--steps", "few"], "--steps: invalid literal"),
+        (["train", *TINY, *NEW, "--steps", "0"], "steps is 0: give a whole number, 1 or more."),
+        (["train", *TINY, *NEW, "--d-model", "33"], "num_heads is 2 and d_model 33: the heads"),
+        (["train", *TINY, *NEW, "--optimiser", "sgd"], "invalid choice 'sgd'"),
+        (["train", *TINY, *NEW, "--stepz", "3"], "--stepz"),
+        (["sample"], "--run"),
+        (["sample", "--run", "nothing"], "There is no run in 'nothing', and no recorded one"),
+        (["sample", "--run", "run", "--prompt", "é"], "The character 'é' at position 1 is not"),
+        (["sample", "--run", "run", "--temperature", "-1"], "temperature is -1.0: give a number"),
+    ],
+    ids=lambda value: " ".join(value[-3:]) if isinstance(value, list) else "",
+)
+def test_a_mistake_gets_one_line_and_status_2(place, capsys, command, message):
+    assert main(command) == 2
+    said = capsys.readouterr().err
+    assert message in said and said.count("\n") == 1
+    assert not (place / "new").exists()
+
+
+def test_every_field_has_help(capsys):
+    with pytest.raises(SystemExit) as end:
+        main(["train", "--help"])
+    assert not end.value.code
+    words = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert words.count("(default: ") >= 45
+    for described in (
+        "--out PATH the folder of the run",
+        "--learning-rate FLOAT AdamW's (default: 0.005)",
+        "--num-layers INT",
+        "story-laptop",
+    ):
+        assert described in words
+
+
+def test_the_module_runs(tmp_path):
+    env = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    command = [sys.executable, "-m", "tinygpt"]
+    done = subprocess.run(
+        [*command, "--help"], env=env, cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0 and "python -m tinygpt train --preset" in done.stdout
