@@ -26,6 +26,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gradedesk import lab as labs
+from gradedesk.board import Who
 from gradedesk.journal import Journal
 from gradedesk.lab import Lab
 from gradedesk.names import DeskError, shown
@@ -303,15 +304,23 @@ def feedback(
 @app.command(epilog="Example: gradedesk report lab01-ngram lab02-bpe")
 def report(
     names: LabNames,
+    board: Annotated[
+        Who, typer.Option("--leaderboard", help="What stands for a student on it.")
+    ] = Who.anonymous,
     desk: Desk = DESK,
     course: Course = COURSE,
     db: Database = None,
 ) -> None:
-    """Write one page about the class: points, most-missed tests, near-identical answers."""
+    """Write one page about the class: points, most-missed tests, near-identical answers.
+
+    Where a lab's tests say figures, a second page compares them: leaderboard.html, which holds no
+    points and may be shown to the class.
+    """
     from gradedesk import report as command
 
     _need(desk)
-    print(command.report(desk, [_lab(name, course) for name in names], _url(desk, db)))
+    labs = [_lab(name, course) for name in names]
+    print(command.report(desk, labs, _url(desk, db), board.value))
 
 
 @app.command(epilog="Example: gradedesk export --format moodle --out grades.csv")

@@ -104,12 +104,16 @@ class Cell:
 
 @dataclass(frozen=True)
 class Lab:
-    """A lab: its name, its cells, the limits its metadata asks for, and its public data."""
+    """A lab: its name, its cells, the limits its metadata asks for, and its public data.
+
+    `alone` names functions of which each call gets a process of its own.
+    """
 
     name: str
     cells: list[Cell]
     limits: dict[str, float] = field(default_factory=dict)
     files: dict[str, bytes] = field(default_factory=dict)
+    alone: list[str] = field(default_factory=list)
 
     @classmethod
     def load(cls, path: Path | str) -> "Lab":
@@ -124,14 +128,15 @@ class Lab:
         try:
             notebook = json.loads(path.read_text(encoding="utf-8-sig"))
             cells = [_cell(cell) for cell in notebook["cells"]]
-            limits = notebook["metadata"].get("gradedesk", {}).get("limits", {})
+            asked = notebook["metadata"].get("gradedesk", {})
+            limits, alone = asked.get("limits", {}), asked.get("alone", [])
         except FileNotFoundError:
             raise LabError(f"There is no lab {path}: give the folder of a lab.") from None
         except OSError as error:
             raise LabError(f"{path} cannot be read: {error.strerror}.") from None
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             raise LabError(f"{path} is not a notebook: open it in Jupyter and save it.") from None
-        lab = cls(path.stem, cells, limits, _data(folder) if folder else {})
+        lab = cls(path.stem, cells, limits, _data(folder) if folder else {}, alone)
         lab._check(path)
         return lab
 
@@ -150,6 +155,13 @@ class Lab:
             for value in self.limits.values()
         ):
             raise LabError(f"{path}: the limits in metadata.gradedesk are numbers above 0.")
+        names = {name for cell in self.answers for name in cell.names}
+        if not isinstance(self.alone, list) or not all(
+            isinstance(name, str) and name in names for name in self.alone
+        ):
+            raise LabError(
+                f"{path}: metadata.gradedesk.alone is a list of names that answer cells define."
+            )
 
     def __iter__(self) -> Iterator[Cell]:
         return iter(self.cells)
@@ -182,7 +194,8 @@ class Lab:
     def version(self) -> str:
         """Twelve digits that change when anything that is graded with changes."""
         used = [asdict(cell) for cell in self.cells if cell.kind != "text"]
-        return hashlib.sha256(json.dumps([used, self.limits]).encode()).hexdigest()[:12]
+        graded = json.dumps([used, self.limits, *self.alone])
+        return hashlib.sha256(graded.encode()).hexdigest()[:12]
 
     def defined_in(self, name: str) -> Cell | None:
         """The answer cell in which a name is defined."""
@@ -192,12 +205,19 @@ class Lab:
         """The lab as JSON can carry it; from_dict undoes it."""
         files = {name: base64.b64encode(data).decode() for name, data in self.files.items()}
         cells = [asdict(cell) for cell in self.cells]
-        return {"name": self.name, "cells": cells, "limits": self.limits, "files": files}
+        return {
+            "name": self.name,
+            "cells": cells,
+            "limits": self.limits,
+            "files": files,
+            "alone": self.alone,
+        }
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> "Lab":
         files = {name: base64.b64decode(text) for name, text in data["files"].items()}
-        return cls(data["name"], [Cell(**cell) for cell in data["cells"]], data["limits"], files)
+        cells = [Cell(**cell) for cell in data["cells"]]
+        return cls(data["name"], cells, data["limits"], files, data["alone"])
 
 
 def _cell(cell: dict[str, Any]) -> Cell:

@@ -15,11 +15,13 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from gradedesk.board import Who
 from gradedesk.feedback import titles
 from gradedesk.gradebook import Hand, url
 from gradedesk.gradebook import hand as read_hand
 from gradedesk.journal import Journal
 from gradedesk.lab import Lab
+from gradedesk.leaderboard import PAGE, leaderboard
 from gradedesk.pages import STATUS_WORDS, points, render, when, write
 from gradedesk.result import Result
 from gradedesk.similar import MIN_TOKENS, THRESHOLD, Likeness, near_identical
@@ -36,8 +38,16 @@ LOOKS = {
 }
 
 
-def report(desk: Path | str, labs: Lab | Iterable[Lab], db_url: str | None = None) -> Path:
-    """Write report.html of the newest results of `labs`."""
+def report(
+    desk: Path | str,
+    labs: Lab | Iterable[Lab],
+    db_url: str | None = None,
+    who: str = "anonymous",
+) -> Path:
+    """Write report.html of the newest results of `labs`, and leaderboard.html beside it.
+
+    who: what stands for a student on the leaderboard: anonymous, ids or names
+    """
     desk = Path(desk)
     labs = [labs] if isinstance(labs, Lab) else list(labs)
     latest = Journal(desk / "journal.jsonl").latest()
@@ -45,6 +55,7 @@ def report(desk: Path | str, labs: Lab | Iterable[Lab], db_url: str | None = Non
         lab.name: [result for (_, name), result in sorted(latest.items()) if name == lab.name]
         for lab in labs
     }
+    leaderboard(desk, labs, results, Who(who), lambda lab: titles(lab)[0])
     return write(desk / "report.html", page(labs, results, read_hand(db_url or url(desk))))
 
 
@@ -55,6 +66,7 @@ def page(labs: list[Lab], results: dict[str, list[Result]], hand: Hand) -> str:
         labs=[_lab(number, lab, results[lab.name], hand) for number, lab in enumerate(labs)],
         made=when(datetime.now(UTC).isoformat()),
         named=NAMED,
+        leaderboard=PAGE,
         threshold=THRESHOLD,
         min_tokens=MIN_TOKENS,
     )
@@ -106,6 +118,7 @@ def _lab(number: int, lab: Lab, results: list[Result], hand: Hand) -> SimpleName
         lowest=min(totals, default=0),
         highest=max(totals, default=0),
         waiting=waiting,
+        measured=sum(bool(result.figures) for result in results),
         late=[result.student for result in results if result.late],
         statuses=[
             SimpleNamespace(word=STATUS_WORDS[status], students=students)
@@ -204,7 +217,7 @@ def _group(group, headings: dict[str, str], results: list[Result]) -> SimpleName
 # --- plots ---
 
 
-def _plot(alt: str, height: float, draw) -> SimpleNamespace:
+def plot(alt: str, height: float, draw) -> SimpleNamespace:
     """A picture for light and one for dark paper, as data URLs; `draw(axes, look)` draws it."""
     plot = SimpleNamespace(alt=alt)
     for name, look in LOOKS.items():
@@ -248,7 +261,7 @@ def _points_plot(totals: list[float], maximum: float) -> SimpleNamespace:
         axes.set_xticks(edges)
         axes.yaxis.set_major_locator(MaxNLocator(integer=True))
 
-    return _plot(f"Histogram of points, students in each tenth. {said}.", 2.8, draw)
+    return plot(f"Histogram of points, students in each tenth. {said}.", 2.8, draw)
 
 
 def _question_plot(
@@ -284,7 +297,7 @@ def _question_plot(
         axes.legend(ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1))
 
     alt = f"Students with all, some and none of the points, by question. {said}."
-    return _plot(alt, 1.3 + 0.36 * max(1, len(names)), draw)
+    return plot(alt, 1.3 + 0.36 * max(1, len(names)), draw)
 
 
 def _time_plot(seconds: list[float]) -> SimpleNamespace:
@@ -300,4 +313,4 @@ def _time_plot(seconds: list[float]) -> SimpleNamespace:
         axes.set_xlim(left=0)
         axes.yaxis.set_major_locator(MaxNLocator(integer=True))
 
-    return _plot(f"Histogram of the time that grading took. {said}", 2.4, draw)
+    return plot(f"Histogram of the time that grading took. {said}", 2.4, draw)

@@ -5,6 +5,8 @@ import math
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+from gradedesk.board import Figure
+
 VERSION = 1
 STATUSES = ("graded", "partly", "unreadable", "missing", "tampered", "grader-error")
 OUTCOMES = ("passed", "failed", "timeout", "died", "not-run")
@@ -65,6 +67,7 @@ class Result:
     answers: dict[str, str] = field(default_factory=dict)
     output: dict[str, str] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
+    figures: list[Figure] = field(default_factory=list)
     version: int = VERSION
 
     @property
@@ -99,6 +102,11 @@ class Result:
                 )
             if test.points and test.outcome != "passed":
                 raise ResultError(f"{where}, {test.grade_id}: points, but it {test.outcome}.")
+        for figure in self.figures:
+            try:
+                figure.check()
+            except ValueError as error:
+                raise ResultError(f"{where}: {error}") from None
         return self
 
     def to_json(self) -> str:
@@ -113,6 +121,7 @@ class Result:
             if not isinstance(data, dict) or data.get("version") != VERSION:
                 raise ResultError("It is not a result of this version of gradedesk.")
             data["tests"] = [_make(TestOutcome, test) for test in data["tests"]]
+            data["figures"] = [_make(Figure, figure) for figure in data.get("figures", [])]
             data["manual"] = [_make(ManualAnswer, answer) for answer in data["manual"]]
             return _make(cls, data).check()
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:

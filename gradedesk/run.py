@@ -14,6 +14,7 @@ import ast
 import base64
 import builtins
 import contextlib
+import copy
 import ctypes
 import dataclasses
 import gc
@@ -35,18 +36,21 @@ import threading
 import time
 import traceback
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from gradedesk import board, wire
+from gradedesk.board import Figure
 from gradedesk.lab import MANUAL_STUB, Cell, Lab, LabError
 from gradedesk.plain import plain
 from gradedesk.rebuild import Submission, read_submission
 from gradedesk.result import ManualAnswer, Result, TestOutcome
 from gradedesk.sandbox import (
     Limits,
+    Reply,
     Sandbox,
     SandboxError,
     SandboxTimeout,
@@ -135,6 +139,7 @@ def _collect(result: Result, lab: Lab, events: list[Event], ended: str, hidden: 
     for event in events:
         if test := event.get("test"):
             outcomes[test["grade_id"]] = TestOutcome(**test)
+            result.figures += [Figure(**figure) for figure in event["figures"]]
         elif "output" in event:
             result.output |= event["output"]
         else:
@@ -335,6 +340,54 @@ def _outcome(cell: Cell, outcome: str, message: str, student: str | None = None)
     )
 
 
+class Alone:
+    """Answers each call in a new sandbox, in which no other function was called before.
+
+    What a call gives then depends on its arguments alone, so the same call is made once only.
+    """
+
+    def __init__(self, start: Callable[[], Sandbox]):
+        self.start = start  # a sandbox in which the cells have run
+        self.replies: dict[bytes, tuple[Reply | SandboxError, float]] = {}
+
+    def call(self, target, args=(), kwargs=None, timeout=None) -> Reply:
+        if not isinstance(target, str):
+            self._gone()
+        asked = [target, list(args), dict(kwargs or {})]
+        if _holds_handle(asked):
+            self._gone()
+        key = hashlib.sha256(wire.pack(asked, wire.WireLimits(1 << 30, 1 << 26))).digest()
+        if key not in self.replies:
+            try:
+                with self.start() as box:
+                    before = box.processor_seconds
+                    reply = box.call(target, args, kwargs, timeout)
+                    isolated = before is not None
+                    used = box.processor_seconds - before if isolated else reply.seconds
+                    self.replies[key] = reply, used
+            except SandboxUnavailable:
+                raise
+            except SandboxError as error:
+                self.replies[key] = error, 0.0
+        reply, used = self.replies[key]
+        board.elsewhere += used
+        if isinstance(reply, SandboxError):
+            raise type(reply)(str(reply))
+        return copy.deepcopy(reply)  # a test may change what it was given
+
+    def getattr(self, target, name, timeout=None) -> Reply:
+        self._gone()
+
+    def _gone(self):
+        raise StudentError("the result is not plain data, and the process that made it has ended")
+
+
+def _holds_handle(value: Any) -> bool:
+    if isinstance(value, list | dict):
+        return any(map(_holds_handle, value.values() if isinstance(value, dict) else value))
+    return isinstance(value, wire.Handle)
+
+
 class Runner:
     """Runs a lab's cells in notebook order: setup and answers in the sandbox, tests out here.
 
@@ -353,6 +406,8 @@ class Runner:
         self.killers: dict[str, SandboxError] = {}  # answer cells that ended the sandbox
         self.strikes: Counter[str] = Counter()  # by question
         self.setup: dict[str, Any] = {"__name__": "__main__"}
+        self.alone = Alone(self._fresh)
+        self.bytes = 0  # of the answer cells so far
 
     def close(self) -> None:
         if self.box:
@@ -367,14 +422,50 @@ class Runner:
                 if cell in needed:
                     exec(compile(cell.source, f"<{cell.grade_id}>", "exec"), self.setup)
                 self._run(cell)
-            elif cell.kind == "answer" and cell.grade_id in self.answers:
+            elif cell.kind == "answer" and cell.grade_id in self.answers and self._fits(cell):
                 output = self._run(cell)
                 if output:
                     yield {"output": {cell.grade_id: plain(output, STORED)}}
             elif cell.kind == "test" and (hidden or not cell.hidden):
-                yield {"test": dataclasses.asdict(self._test(cell))}
+                board.said.clear()
+                outcome = dataclasses.asdict(self._test(cell))
+                yield {"test": outcome, "figures": [*map(dataclasses.asdict, board.said)]}
 
     # - the sandbox -
+
+    def _fits(self, cell: Cell) -> bool:
+        """Whether the answers up to this one are no longer than all may be."""
+        self.bytes += len(self.answers[cell.grade_id].encode())
+        if self.bytes <= self.limits.answer_bytes:
+            return True
+        self.broken[cell.grade_id] = (
+            f"it was not run: the answer cells up to it have {self.bytes:,} bytes, and all "
+            f"together may have {self.limits.answer_bytes:,}"
+        )
+        return False
+
+    def _fresh(self) -> Sandbox:
+        """Another sandbox in which the cells so far have run."""
+        limits = dataclasses.replace(self.limits, total_seconds=self._left())
+        box = Sandbox(limits, self.lab.files, **self.sandbox)
+        try:
+            for cell in self.ran:
+                if cell.grade_id not in self.killers:
+                    box.exec(self._source(cell), name=cell.grade_id)
+        except BaseException:
+            box.close()
+            raise
+        return box
+
+    def _left(self) -> float:
+        """The seconds that the submission has left; _NoSandbox when there are none."""
+        left = self.deadline - time.monotonic()
+        if left < 1:
+            raise _NoSandbox(f"The {self.limits.total_seconds:g} s of a submission are used up.")
+        return left
+
+    def _source(self, cell: Cell) -> str:
+        return cell.source if cell.kind == "setup" else self.answers[cell.grade_id]
 
     def _run(self, cell: Cell) -> str:
         """Run a setup or answer cell for the first time; what it printed."""
@@ -387,7 +478,7 @@ class Runner:
             return ""
 
     def _exec(self, cell: Cell) -> str:
-        source = cell.source if cell.kind == "setup" else self.answers[cell.grade_id]
+        source = self._source(cell)
         try:
             reply = self.box.exec(source, name=cell.grade_id)
         except SandboxError as error:
@@ -406,11 +497,7 @@ class Runner:
     def _ensure(self) -> None:
         """A living sandbox in which the cells so far have run; _NoSandbox when there is none."""
         while self.box is None:
-            left = self.deadline - time.monotonic()
-            if left < 1:
-                raise _NoSandbox(
-                    f"The {self.limits.total_seconds:g} s of a submission are used up."
-                )
+            left = self._left()
             if self.boxes > RESTARTS:
                 raise _NoSandbox(f"The student's code ended {self.boxes} sandboxes.")
             self.boxes += 1
@@ -439,14 +526,20 @@ class Runner:
             return _outcome(cell, "not-run", f"Not run: {error}")
         names = dict(self.setup)
         for answer in self.lab.answers:
-            names |= {name: StandIn(self.box, name) for name in answer.names}
+            for name in answer.names:
+                place = self.alone if name in self.lab.alone else self.box
+                names[name] = StandIn(place, name)
         file = f"<{cell.grade_id}>"
         seed()
         try:
             with _time_limit(self.limits.cell_seconds + 2):
                 exec(compile(cell.source, file, "exec"), names)
+        except SandboxUnavailable:
+            raise
         except SandboxError as error:
             return self._ended(cell, error)
+        except _NoSandbox as error:
+            return _outcome(cell, "not-run", f"Not run: {error}")
         except _TestTime:
             return self._ended(cell, None)
         except StudentError as error:

@@ -81,6 +81,7 @@ class Limits:
     files: in those folders together, empty ones too
     output_bytes: kept of what one cell or one call prints
     reply_bytes, reply_items, reply_depth: one result with the arguments it changed
+    answer_bytes: of all answer cells together, which the desk counts before it runs them
     """
 
     cell_seconds: float = 20.0
@@ -94,6 +95,7 @@ class Limits:
     reply_bytes: int = 64 << 20
     reply_items: int = 1_000_000
     reply_depth: int = 64
+    answer_bytes: int = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -255,6 +257,20 @@ class Sandbox:
     @property
     def seconds_left(self) -> float:
         return max(0.0, self.started + self.limits.total_seconds - time.monotonic())
+
+    @property
+    def processor_seconds(self) -> float | None:
+        """What its processes have used, the ended ones too; None where nothing is isolated."""
+        if self._proc is None:
+            return None
+        ticks = 0
+        for name in os.listdir(self._proc):
+            if name.isdigit():
+                with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                    # The name before ")" is theirs to choose; then state, ..., 11 to 14: times.
+                    fields = _read(self._proc, f"{name}/stat").rpartition(b")")[2].split()
+                    ticks += sum(map(int, fields[11:15]))
+        return ticks / os.sysconf("SC_CLK_TCK")
 
     @property
     def output(self) -> str:

@@ -31,6 +31,12 @@ def maker(request):
 # --- The labs of the course ----------------------------------------------------------------------
 
 
+def timeless(result):
+    """The result without what the clock says."""
+    figures = [figure for figure in result.figures if not figure.name.startswith("seconds")]
+    return dataclasses.replace(result, seconds=0.0, graded_at="", figures=figures)
+
+
 def test_the_solution_earns_everything_cold_and_warm(maker):
     data = maker.data(maker.solutions)
     first, second = (run.grade_one(maker.lab, data, "ada", warm=warm) for warm in (False, True))
@@ -39,8 +45,7 @@ def test_the_solution_earns_everything_cold_and_warm(maker):
     assert first.points == sum(cell.points for cell in maker.lab.tests)
     assert first.max_points == 100 and first.needs_hand_grading
     assert first.submission == run.digest(data) and first.answers == maker.solutions
-    fixed = {"seconds": 0.0, "graded_at": ""}
-    assert dataclasses.replace(first, **fixed) == dataclasses.replace(second, **fixed)
+    assert timeless(first) == timeless(second)
 
 
 def test_the_blank_lab_earns_nothing(maker):
