@@ -142,7 +142,7 @@ PRESETS = {
         "valid_texts": 32,
         "warm_up": 5,
     },
-    "story-laptop": STORY | {"model": _model(1536, 224, 4, 4, 128), "steps": 2700},
+    "story-laptop": STORY | {"model": _model(1536, 224, 4, 4, 128), "steps": 3000},
     "story-gpu": STORY
     | {
         "size": "100MB",
