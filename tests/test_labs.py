@@ -246,6 +246,8 @@ def secrets(notebook):
         public += rest
     public = "\n".join(public)
     lines = {line.strip() for line in hidden}
+    # What is imported is no secret.
+    lines = {line for line in lines if not re.match(r"import |from \S+ import ", line)}
     # Shorter ones, such as a loop over the words, may well stand in a chapter, too.
     return {line for line in lines if len(line) >= 32 and line not in public}
 
