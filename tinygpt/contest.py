@@ -123,24 +123,24 @@ def size_of(weights: object) -> int:
     return size
 
 
-def fault(guess: object, rows: int, vocab_size: int) -> str:
+def fault(probs: object, rows: int, vocab_size: int) -> str:
     """Why these are not the probabilities of `rows` next words, in a line; "" if they are."""
-    if not isinstance(guess, torch.Tensor | np.ndarray):
+    if not isinstance(probs, torch.Tensor | np.ndarray):
         return "predict gave no tensor: is a return missing?"
-    guess = torch.as_tensor(guess).detach()
-    if not guess.is_floating_point():
-        return f"predict gave numbers of type {guess.dtype}: probabilities are float32 or float64"
-    if list(guess.shape) != [rows, vocab_size]:
+    probs = torch.as_tensor(probs).detach()
+    if not probs.is_floating_point():
+        return f"predict gave numbers of type {probs.dtype}: probabilities are float32 or float64"
+    if list(probs.shape) != [rows, vocab_size]:
         return (
-            f"predict gave the shape {list(guess.shape)}, not [{rows}, {vocab_size}]: a row for "
+            f"predict gave the shape {list(probs.shape)}, not [{rows}, {vocab_size}]: a row for "
             "each prefix, a column for each word"
         )
-    guess = guess.double()
-    if not guess.isfinite().all():
+    probs = probs.double()
+    if not probs.isfinite().all():
         return "predict gave NaN or infinite probabilities: did the training diverge?"
-    if (guess < 0).any():
-        return f"predict gave a probability below 0 ({guess.min():.3g}): are these logits?"
-    off = (guess.sum(1) - 1).abs().max().item()
+    if (probs < 0).any():
+        return f"predict gave a probability below 0 ({probs.min():.3g}): are these logits?"
+    off = (probs.sum(1) - 1).abs().max().item()
     if off > TOLERANCE:
         return (
             f"predict gave rows that do not sum to 1 but are off by up to {off:.2g}: "

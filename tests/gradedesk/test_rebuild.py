@@ -31,14 +31,16 @@ def read(maker, edit=None):
 def test_a_notebook_as_it_should_be(maker):
     found = read(maker)
     assert found.answers == maker.solutions
-    assert found.manual == {"q8": "I would say so because the numbers above say so."}
+    (question,) = maker.lab.manual
+    assert found.manual == {question.grade_id: "I would say so because the numbers above say so."}
     assert found.problems == [] and found.status is None
 
 
 def test_the_release_itself_gives_the_stubs(maker):
     found = read_submission(json.dumps(maker.release).encode(), maker.lab)
     assert found.answers == {cell.grade_id: cell.release for cell in maker.lab.answers}
-    assert found.manual == {"q8": "YOUR ANSWER HERE"} and found.problems == []
+    (question,) = maker.lab.manual
+    assert found.manual == {question.grade_id: "YOUR ANSWER HERE"} and found.problems == []
 
 
 def test_every_broken_case_is_read_or_refused(maker):
