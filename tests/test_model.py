@@ -33,6 +33,7 @@ PIECES = [
     {"norm_first": False},
     {"embedding_norm": True},
     {"mlm_head": True},
+    {"copy_head": True},
 ]
 EACH_PIECE = pytest.mark.parametrize("piece", PIECES, ids=str)
 CACHED = pytest.mark.parametrize("positions", ["learned", "sinusoidal", "rotary", "none"])
@@ -256,9 +257,12 @@ def test_without_positions_an_encoder_cannot_tell_the_order():
 # The cache
 
 
+CUTS = pytest.mark.parametrize("cuts", [[1] * T, [5, 1, 2, 1], [T]], ids=str)
+
+
 @CACHED
 @pytest.mark.parametrize("num_kv_heads", [1, 2, 4])
-@pytest.mark.parametrize("cuts", [[1] * T, [5, 1, 2, 1], [T]], ids=str)
+@CUTS
 def test_cached_equals_uncached(positions, num_kv_heads, cuts):
     model = opinionated("modern", positions=positions, num_kv_heads=num_kv_heads)
     cache, ids = KVCache(), some_ids()
@@ -282,6 +286,17 @@ def test_cached_equals_uncached_where_there_is_padding_and_an_encoder():
         assert close(torch.cat(parts, dim=1), model(ids, keep=keep, **others))
 
 
+@pytest.mark.parametrize("copy_head", [False, True], ids=["plain", "copy_head"])
+@pytest.mark.parametrize("cut", [1, 5, T - 1])
+def test_the_last_position_alone_has_the_logits_that_it_has_among_others(copy_head, cut):
+    model, ids = opinionated("modern", copy_head=copy_head), some_ids()
+    with torch.no_grad():
+        cache, whole = KVCache(), model(ids)
+        first = model(ids[:, :cut], cache=cache, last_only=True)
+        then = model(ids[:, cut:], cache=cache, last_only=True)
+    assert close(first, whole[:, cut - 1 : cut]) and close(then, whole[:, -1:])
+
+
 def test_a_cache_takes_up_the_states_of_another_encoder():
     model = opinionated(cross_attention=True)
     ids, (first, second) = some_ids(), torch.randn(2, 2, 5, D).double()
@@ -299,6 +314,71 @@ def test_a_call_that_fails_leaves_the_cache_as_it_was():
         with pytest.raises(ModelError):
             model(torch.full((2, 2), V), cache=cache)
         assert close(model(ids[:, 5:], cache=cache), model(ids)[:, 5:])
+
+
+# The copy head
+
+
+def copying(ids=None):
+    """A model with a copy head, and ids with tokens said several times."""
+    ids = some_ids() % 4 if ids is None else ids
+    return opinionated("modern", copy_head=True), ids
+
+
+def test_a_copy_head_mixes_in_what_was_said_by_how_alike_the_states_were():
+    model, ids = copying()
+    head, width = model.copy_head, model.config.d_model
+    h = model.hidden(ids)
+    guess = model.head(h).softmax(dim=-1)
+    found = model(ids).softmax(dim=-1)
+
+    def unit(x):  # of root mean square 1
+        return x / x.square().mean().add(torch.finfo(x.dtype).eps).sqrt()
+
+    for row, tokens in enumerate(ids.tolist()):
+        for t in range(T):
+            q, doubt = unit(head.query(h[row, t])), head.doubt(h[row, t])[0]
+            weights = torch.zeros(V, dtype=torch.float64)
+            for s in range(t):  # the state at s, and the token that came next
+                k = unit(head.key(h[row, s]))
+                weights[tokens[s + 1]] += (2 * q @ k / math.sqrt(width) - doubt).exp()
+            assert close(found[row, t], (guess[row, t] + weights) / (1 + weights.sum()))
+
+
+@CUTS
+def test_a_copy_head_remembers_through_a_cache(cuts):
+    model, ids = copying()
+    with torch.no_grad():
+        cache = KVCache()
+        parts = [model(part, cache=cache) for part in ids.split(cuts, dim=1)]
+        assert close(torch.cat(parts, dim=1), model(ids))
+
+
+def test_a_copy_head_copies_no_padding():
+    model, ids = copying()
+    keep = torch.arange(T) < torch.tensor([[T], [4]])
+    logits = model(ids, keep=keep)
+    assert close(logits[keep], model(torch.where(keep, ids, V - 1), keep=keep)[keep])
+    assert close(logits[1, :4], model(ids[1:, :4])[0])
+
+
+def test_a_copy_head_learns_names_that_a_model_without_one_cannot_yet_recall():
+    """Random tokens, twice: the second half is known from the first, by copying alone."""
+
+    def loss(**changes):
+        model = small("modern", vocab_size=200, context=40, tied=False, **changes)
+        optimiser = torch.optim.AdamW(model.parameters(), lr=1e-2)
+        draw = torch.Generator().manual_seed(0)
+        for _ in range(150):
+            half = torch.randint(200, (32, 20), generator=draw)
+            ids = torch.cat([half, half], dim=1)
+            nats = F.cross_entropy(model(ids[:, :-1])[:, 20:].flatten(0, 1), ids[:, 21:].flatten())
+            optimiser.zero_grad()
+            nats.backward()
+            optimiser.step()
+        return nats.item()
+
+    assert loss(copy_head=True) < 0.5 * loss()
 
 
 # Padding and dropout
@@ -377,6 +457,7 @@ def test_zero_init_makes_blocks_that_add_nothing_and_an_untied_head_that_knows_n
         ({"dropout": 1.0}, "dropout is 1.0: give a probability below 1"),
         ({"norm_eps": 0.0}, "norm_eps is 0.0: give a number, more than 0"),
         ({"rotary_base": math.nan}, "rotary_base is nan: give a number, more than 0"),
+        ({"copy_head": True, "causal": False}, "copy_head copies what was said before"),
         ({"layers": 3}, "A model has no 'layers': it has vocab_size, context, num_layers,"),
     ],
     ids=str,

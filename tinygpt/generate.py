@@ -42,8 +42,7 @@ def generate(
             ended = torch.zeros(len(ids), dtype=torch.bool, device=ids.device)
             cache, fresh = KVCache(), texts[:, max(0, length - context) : length]
             while length < texts.shape[1]:
-                h = bare.hidden(fresh, cache=cache)[:, -1]  # (B, d)
-                logits = bare.head(h)  # (B, vocab_size)
+                logits = bare(fresh, cache=cache, last_only=True)[:, 0]  # (B, vocab_size)
                 chosen = _choose(logits, temperature, generator)  # (B,)
                 if stop is not None:
                     chosen = chosen.masked_fill(ended, stop)

@@ -40,6 +40,7 @@ ROTARY = {
     "norm_first": [True],
     "embedding_norm": [False],
     "mlm_head": [False],
+    "copy_head": [False],
 }
 ADDED = {  # positions that are added to the embeddings
     "norm": ["layernorm"],
@@ -47,6 +48,7 @@ ADDED = {  # positions that are added to the embeddings
     "activation": list(ACTIVATIONS),
     "qk_norm": [False],
     "cross_attention": [False],
+    "copy_head": [False],
 }
 HOLDS = {
     GPT2: ADDED

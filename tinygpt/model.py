@@ -62,6 +62,7 @@ class GPTConfig:
     mlm_head: bool = False  # BERT's output head: a layer, a norm, and an output with a bias
     zero_init: bool = False  # what a layer adds starts at zero, and an untied head's logits too
     embedding_std: float = INIT_STD  # of the first embeddings
+    copy_head: bool = False  # tokens of the text so far get a chance of their own: see CopyHead
     dropout: float = 0.0  # of embeddings, attention weights, and what each layer adds
     norm_eps: float = 1e-5
 
@@ -87,6 +88,11 @@ class GPTConfig:
             raise ModelError(
                 f"d_model is {self.d_model}: sinusoidal positions are pairs of sine and cosine, "
                 "so it must be even."
+            )
+        if self.copy_head and (not self.causal or self.mlm_head):
+            raise ModelError(
+                "copy_head copies what was said before, for a causal model that predicts the next "
+                "token: give causal=True and mlm_head=False, or copy_head=False."
             )
         if not self.dropout < 1:
             raise ModelError(f"dropout is {self.dropout}: give a probability below 1.")
@@ -244,7 +250,10 @@ class KVCache:
         self._keep: Tensor | None = None  # (B, length)
 
     def extend(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        """Add a layer's (B, K, T, d_head) of the new positions; returns those of all."""
+        """Add a layer's (B, K, T, d_head) of the new positions; returns those of all.
+
+        What goes with the keys may be of another width and type: a copy head's are token ids.
+        """
         batch, heads, length, width = k.shape
         end = self.length + length
         keys, values = self._layers.get(layer) or (k[:, :, :0], v[:, :, :0])
@@ -256,9 +265,9 @@ class KVCache:
                 "for another batch or model."
             )
         if room < end:  # twice the room, so that the old ones are seldom copied
-            more = (batch, heads, 2 * end - self.length, width)
-            keys = torch.cat([keys[:, :, : self.length], k.new_empty(more)], dim=2)
-            values = torch.cat([values[:, :, : self.length], v.new_empty(more)], dim=2)
+            more = (batch, heads, 2 * end - self.length)
+            keys = torch.cat([keys[:, :, : self.length], k.new_empty(*more, width)], dim=2)
+            values = torch.cat([values[:, :, : self.length], v.new_empty(*more, v.shape[3])], dim=2)
             self._layers[layer] = keys, values
         keys.narrow(2, self.length, length).copy_(k)
         values.narrow(2, self.length, length).copy_(v)
@@ -422,6 +431,65 @@ class MLMHead(nn.Module):
         return self.output(self.norm(self.activation(self.transform(h))))
 
 
+class CopyHead(nn.Module):
+    """Tokens of the text so far get a chance of their own.
+
+    The state at a place is what was known just before the next token came. For each earlier place
+    s, the token that came next there gets a weight by how alike the states are,
+
+        c(v) = sum over s with next token v of exp(2 q·k_s / √d - doubt),
+
+    and the prediction p becomes (p + c) / (1 + sum of c). Pairs of state and next token are those
+    of the cache of Grave, Joulin and Usunier, "Improving Neural Language Models with a Continuous
+    Cache", ICLR 2017; that queries, keys and doubt are learned is nearer to Merity, Xiong, Bradbury
+    and Socher, "Pointer Sentinel Mixture Models", ICLR 2017.
+    """
+
+    DOUBT = 7.0  # at first; all copies together then weigh about as much as the model's own guess
+
+    def __init__(self, config: GPTConfig):
+        super().__init__()
+        self.layer = config.num_layers  # its place in a cache: after the blocks
+        self.query = nn.Linear(config.d_model, config.d_model, bias=False)
+        self.key = nn.Linear(config.d_model, config.d_model, bias=False)
+        self.doubt = nn.Linear(config.d_model, 1)
+
+    def start(self) -> None:
+        nn.init.zeros_(self.doubt.weight)
+        nn.init.constant_(self.doubt.bias, self.DOUBT)
+
+    def forward(
+        self, logits: Tensor, h: Tensor, ids: Tensor, may: Tensor, cache: KVCache | None = None
+    ) -> Tensor:
+        """logits (B, R, V) at the last R of the T new places -> those of the mixture.
+
+        h (B, T, d) are the states, ids (B, T) the tokens read there. may (..., T, S), bool: which
+        places each may look at.
+        """
+        rows, width = logits.shape[1], h.shape[2]
+        k, said = F.rms_norm(self.key(h), (width,)), ids
+        if cache is not None:
+            k, said = cache.extend(self.layer, k[:, None], ids[:, None, :, None])
+            k, said = k[:, 0], said[:, 0, :, 0]
+        h = h[:, -rows:]
+        q = F.rms_norm(self.query(h), (width,))
+        # Place s goes with the token at s + 1, which must have been read as well.
+        k, said = k[:, :-1], said[:, 1:]  # (B, S - 1, d), (B, S - 1)
+        may = (may[..., :-1] & may[..., 1:])[..., -rows:, :]
+        weight = (2 / math.sqrt(width) * q @ k.mT - self.doubt(h)).exp()  # (B, R, S - 1)
+        weight = weight.masked_fill(~may, 0.0)
+        same = (said[:, :, None] == said[:, None, :]).to(weight.dtype)  # (B, S - 1, S - 1)
+        c = weight @ same  # at each place the sum over all places with the same token
+        # As logits: log(exp(l) + Z c), where Z is the sum of exp(l), for the tokens that were said.
+        which = said[:, None].expand(-1, rows, -1)
+        above = logits.logsumexp(dim=2, keepdim=True) - logits.gather(2, which)
+        tiny = torch.finfo(c.dtype).tiny  # no chance, instead of a gradient that is no number
+        more = F.softplus(above + c.clamp(min=tiny).log())
+        # A token said n times stands here n times: each adds its share.
+        more = more / same.sum(dim=1, keepdim=True)
+        return logits.scatter_add(2, which, more.to(logits.dtype))
+
+
 # The model
 
 
@@ -453,7 +521,10 @@ class GPT(nn.Module):
             self.head = MLMHead(config)
         else:
             self.head = nn.Linear(config.d_model, config.vocab_size, bias=False)
+        self.copy_head = CopyHead(config) if config.copy_head else None
         self.apply(self._start)
+        if self.copy_head is not None:
+            self.copy_head.start()
         with torch.no_grad():
             self.embedding.weight *= config.embedding_std / INIT_STD
         # Each block adds to the residual stream two or three times; the more terms in the sum, the
@@ -487,15 +558,22 @@ class GPT(nn.Module):
         memory: Tensor | None = None,
         memory_keep: Tensor | None = None,
         cache: KVCache | None = None,
+        last_only: bool = False,
     ) -> Tensor:
         """ids (B, T), integers -> logits (B, T, vocab_size).
 
         keep (B, T), bool: False is padding, which no other position looks at. Pad on the right, as
         positions are counted from the left. memory (B, S, d): the states of an encoder, with
-        memory_keep (B, S). cache: what came before `ids`, to which they are added.
+        memory_keep (B, S). cache: what came before `ids`, to which they are added. last_only: the
+        logits of the last position alone, (B, 1, vocab_size).
         """
-        hidden = self.hidden(ids, keep=keep, memory=memory, memory_keep=memory_keep, cache=cache)
-        return self.head(hidden)
+        hidden, look = self._states(ids, keep, memory, memory_keep, cache)
+        logits = self.head(hidden[:, -1:] if last_only else hidden)
+        if self.copy_head is not None:
+            logits = self.copy_head(logits, hidden, ids, _may(look, ids, cache), cache)
+        if cache is not None:
+            cache.length += ids.shape[1]
+        return logits
 
     def hidden(
         self,
@@ -504,9 +582,19 @@ class GPT(nn.Module):
         keep: Tensor | None = None,
         memory: Tensor | None = None,
         memory_keep: Tensor | None = None,
-        cache: KVCache | None = None,
     ) -> Tensor:
         """The states that the output head takes: as `forward`, but (B, T, d)."""
+        return self._states(ids, keep, memory, memory_keep)[0]
+
+    def _states(
+        self,
+        ids: Tensor,
+        keep: Tensor | None,
+        memory: Tensor | None,
+        memory_keep: Tensor | None,
+        cache: KVCache | None = None,
+    ) -> tuple[Tensor, dict]:
+        """States (B, T, d), and who looked where."""
         start = 0 if cache is None else cache.length
         self._check(ids, start, keep, memory, memory_keep, cache)
         x = self._embed(ids, start)  # (B, T, d)
@@ -515,9 +603,7 @@ class GPT(nn.Module):
         rotary = self.position if self.config.positions == "rotary" else None
         for block in self.blocks:
             x = block(x, look, rotary, memory, memory_look, cache)
-        if cache is not None:
-            cache.length += ids.shape[1]
-        return self.norm(x)
+        return self.norm(x), look
 
     def _embed(self, ids: Tensor, start: int) -> Tensor:
         """ids (B, T) -> (B, T, d): what the first block takes."""
@@ -602,6 +688,18 @@ class GPT(nn.Module):
                 "A cache needs causal=True: here earlier positions look at later ones, so what "
                 "they hold changes with each new token."
             )
+
+
+def _may(look: dict, ids: Tensor, cache: KVCache | None) -> Tensor:
+    """Who may look where, (T, S) or (B, T, S), bool, from what `GPT._look` says."""
+    length = ids.shape[1]
+    before = 0 if cache is None else cache.length
+    if "attn_mask" in look:
+        mask = look["attn_mask"]
+        return mask[:, 0] if mask.ndim == 4 else mask
+    # Either a text from its start, or one position that looks at all.
+    mask = torch.ones(length, before + length, dtype=torch.bool, device=ids.device)
+    return mask.tril(before)
 
 
 def _shape(x: object) -> str:
