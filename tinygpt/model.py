@@ -435,17 +435,15 @@ class CopyHead(nn.Module):
     """Tokens of the text so far get a chance of their own.
 
     The state at a place is what was known just before the next token came. For each earlier place
-    s, the token that came next there gets a weight by how alike the states are,
+    s, the token that came next there gets a weight by how alike its state k_s and today's q are,
 
         c(v) = sum over s with next token v of exp(2 q·k_s / √d - doubt),
 
-    and the prediction p becomes (p + c) / (1 + sum of c). Pairs of state and next token are those
-    of the cache of Grave, Joulin and Usunier, "Improving Neural Language Models with a Continuous
-    Cache", ICLR 2017; that queries, keys and doubt are learned is nearer to Merity, Xiong, Bradbury
-    and Socher, "Pointer Sentinel Mixture Models", ICLR 2017.
+    which is added to exp(logit) of that token. Pairs of state and next token are those of Grave,
+    Joulin and Usunier, "Improving Neural Language Models with a Continuous Cache", ICLR 2017. That
+    queries, keys and doubt are learned is nearer to Merity, Xiong, Bradbury and Socher, "Pointer
+    Sentinel Mixture Models", ICLR 2017.
     """
-
-    DOUBT = 7.0  # at first; all copies together then weigh about as much as the model's own guess
 
     def __init__(self, config: GPTConfig):
         super().__init__()
@@ -454,14 +452,10 @@ class CopyHead(nn.Module):
         self.key = nn.Linear(config.d_model, config.d_model, bias=False)
         self.doubt = nn.Linear(config.d_model, 1)
 
-    def start(self) -> None:
-        nn.init.zeros_(self.doubt.weight)
-        nn.init.constant_(self.doubt.bias, self.DOUBT)
-
     def forward(
         self, logits: Tensor, h: Tensor, ids: Tensor, may: Tensor, cache: KVCache | None = None
     ) -> Tensor:
-        """logits (B, R, V) at the last R of the T new places -> those of the mixture.
+        """logits (B, R, V) of the last R of the T new places -> the same with copies.
 
         h (B, T, d) are the states, ids (B, T) the tokens read there. may (..., T, S), bool: which
         places each may look at.
@@ -480,11 +474,10 @@ class CopyHead(nn.Module):
         weight = weight.masked_fill(~may, 0.0)
         same = (said[:, :, None] == said[:, None, :]).to(weight.dtype)  # (B, S - 1, S - 1)
         c = weight @ same  # at each place the sum over all places with the same token
-        # As logits: log(exp(l) + Z c), where Z is the sum of exp(l), for the tokens that were said.
+        c = c.clamp(min=torch.finfo(c.dtype).tiny)  # 0 has no logarithm
+        # log(exp(l) + c) = l + softplus(log c - l)
         which = said[:, None].expand(-1, rows, -1)
-        above = logits.logsumexp(dim=2, keepdim=True) - logits.gather(2, which)
-        tiny = torch.finfo(c.dtype).tiny  # no chance, instead of a gradient that is no number
-        more = F.softplus(above + c.clamp(min=tiny).log())
+        more = F.softplus(c.log() - logits.gather(2, which))
         # A token said n times stands here n times: each adds its share.
         more = more / same.sum(dim=1, keepdim=True)
         return logits.scatter_add(2, which, more.to(logits.dtype))
@@ -499,7 +492,8 @@ class GPT(nn.Module):
         model = GPT(preset("gpt2", vocab_size=tokenizer.vocab_size))
         logits = model(ids)  # (B, T) -> (B, T, vocab_size)
 
-    A new model gives every token nearly the same probability: its loss is about ln vocab_size.
+    A new model gives every token nearly the same probability: its loss is about ln vocab_size (but
+    for a copy head, which gives more to what was said).
     """
 
     def __init__(self, config: GPTConfig):
@@ -523,8 +517,6 @@ class GPT(nn.Module):
             self.head = nn.Linear(config.d_model, config.vocab_size, bias=False)
         self.copy_head = CopyHead(config) if config.copy_head else None
         self.apply(self._start)
-        if self.copy_head is not None:
-            self.copy_head.start()
         with torch.no_grad():
             self.embedding.weight *= config.embedding_std / INIT_STD
         # Each block adds to the residual stream two or three times; the more terms in the sum, the
