@@ -120,6 +120,7 @@ PLAYS = {
     "corpus": "shakespeare",
     "tokenizer": "characters",
     "rows": "windows",
+    "learning_rate": 1e-2,
     "matrix_learning_rate": 0.03,
 }
 GPT2_SMALL = {"context": 1024, "num_layers": 12, "num_heads": 12, "d_model": 768}
@@ -146,8 +147,8 @@ PRESETS = {
     | {
         # Small and sure of what was said: the most that two cores learn in five minutes.
         "model": replace(_model(1536, 224, 3, 3, 96), activation="relu2", copy_head=True),
-        "steps": 2300,
-        "every": 500,
+        "steps": 2800,
+        "every": 700,
     },
     "story-gpu": STORY
     | {
@@ -158,7 +159,7 @@ PRESETS = {
     },
     "shakespeare-laptop": PLAYS
     | {
-        "model": replace(_model(65, 64, 4, 4, 128), rotary_base=30.0),
+        "model": replace(_model(65, 64, 4, 4, 128), rotary_base=30.0, activation="relu2"),
         "steps": 2000,
         "batch_size": 12,
         "valid_texts": 10_000,
