@@ -147,8 +147,8 @@ PRESETS = {
     | {
         # Small and sure of what was said: the most that two cores learn in five minutes.
         "model": replace(_model(1536, 224, 3, 3, 96), activation="relu2", copy_head=True),
-        "steps": 2800,
-        "every": 700,
+        "steps": 2150,
+        "every": 430,
     },
     "story-gpu": STORY
     | {
