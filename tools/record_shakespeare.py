@@ -30,6 +30,8 @@ CPU = (
     "--dropout=0.0"
 ).split()
 STORED = Path("out-shakespeare-char") / "ckpt.pt"
+# Steps: learning rates of AdamW and of Muon. A short run wants higher ones.
+SHORT = {140: (1e-2, 0.03), 210: (1e-2, 0.03)}
 OURS = RECIPE | {"rotary_base": 30.0, "activation": "relu2"}
 
 
@@ -47,7 +49,7 @@ def laptop(name: str, source: str, nanogpt: Path) -> dict:
     torch.set_num_threads(1)
     sizes = {"context": 64, "num_layers": 4, "num_heads": 4, "d_model": 128}
     return beside(
-        source, nanogpt, CPU, sizes, batch_size=12, lengths=(140, 210, 1400), device="cpu"
+        source, nanogpt, CPU, sizes, batch_size=12, rates=SHORT | {1400: (5e-3, 0.02)}, device="cpu"
     )
 
 
@@ -55,7 +57,9 @@ def gpu(name: str, source: str, nanogpt: Path) -> dict:
     """nanoGPT's setting for one GPU (10.65M parameters), its own code first, then the modern model
     of about as many parameters for about a quarter of its time."""
     sizes = {"context": 256, "num_layers": 6, "num_heads": 6, "d_model": 384, "dropout": 0.2}
-    return beside(source, nanogpt, [], sizes, batch_size=64, lengths=(1000,), device="cuda")
+    return beside(
+        source, nanogpt, [], sizes, batch_size=64, rates={1000: (5e-3, 0.02)}, device="cuda"
+    )
 
 
 def beside(
@@ -64,10 +68,11 @@ def beside(
     arguments: list[str],
     sizes: dict,
     batch_size: int,
-    lengths: tuple[int, ...],
+    rates: dict[int, tuple[float, float]],
     device: str,
 ) -> dict:
-    """nanoGPT with these arguments, then ours with as many characters a step."""
+    """nanoGPT with these arguments, then ours with as many characters a step, for each number of
+    steps with its learning rates."""
     text, valid_text = split(source)
     context = sizes["context"]
     theirs = peer(nanogpt, text + valid_text, arguments, context, device)
@@ -75,15 +80,22 @@ def beside(
     texts = data.stream(text, tokenizer, context)
     valid = data.stream(valid_text, tokenizer, context)
     rows = {"nanoGPT": theirs}
-    for steps in lengths:
-        rows[f"modern, {steps} steps"] = ours(texts, valid, sizes, batch_size, steps, device)
+    for steps, pair in rates.items():
+        row = ours(texts, valid, sizes, batch_size, steps, pair, device)
+        rows[f"modern, {steps} steps"] = row
     for row in rows.values():
         row["share_of_time"] = round(row["seconds"] / theirs["seconds"], 3)
     return {"training": {"batch_size": batch_size} | sizes, "figures": rows}
 
 
 def ours(
-    texts: data.Texts, valid: data.Texts, sizes: dict, batch_size: int, steps: int, device: str
+    texts: data.Texts,
+    valid: data.Texts,
+    sizes: dict,
+    batch_size: int,
+    steps: int,
+    rates: tuple[float, float],
+    device: str,
 ) -> dict:
     """The modern model, trained with Muon."""
     torch.manual_seed(0)
@@ -91,8 +103,8 @@ def ours(
     optimisers = optim.make(
         model,
         "muon",
-        learning_rate=1e-2,
-        matrix_learning_rate=0.03,
+        learning_rate=rates[0],
+        matrix_learning_rate=rates[1],
         embedding_learning_rate=2e-2,
         weight_decay=0.0,
     )
@@ -108,6 +120,8 @@ def ours(
     seconds = clock(device) - started
     return {
         "steps": steps,
+        "learning_rate": rates[0],
+        "matrix_learning_rate": rates[1],
         "parameters": model.num_parameters(),
         "seconds": round(seconds, 1),
         "train_loss": round(losses[-50:].mean().item(), 4),
