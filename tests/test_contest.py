@@ -1,6 +1,9 @@
 """The contest of small models: what is drawn, what is counted, and what is refused."""
 
+import json
 import math
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -148,3 +151,18 @@ def test_the_judge_s_own_copies_are_safe(drawn):
 
     assert not contest.measure(train, predict, 5, **SIZES).fault
     assert drawn.stories == before and contest.draw.__wrapped__(5, **SIZES) == drawn
+
+
+LAB = Path(__file__).resolve().parent.parent / "solutions" / "lab06-train" / "lab06-train.ipynb"
+SOURCES = ("".join(cell["source"]) for cell in json.loads(LAB.read_text("utf-8"))["cells"])
+FLOORS = sorted(set(re.findall(r"seed=(\d+), floor=([\d.]+)", "\n".join(SOURCES))))
+
+
+@pytest.mark.parametrize(("seed", "floor"), FLOORS)
+def test_the_floors_that_the_lab_grades_by_are_the_oracles(seed, floor):
+    """The tests of the lab run where the oracle is not, so they state what it pays."""
+    assert f"{contest.draw(int(seed)).floor():.4f}" == floor
+
+
+def test_the_lab_grades_by_two_floors():
+    assert len(FLOORS) == 2

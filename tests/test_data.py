@@ -71,3 +71,70 @@ def test_windows_of_a_stream_begin_elsewhere_each_time_round():
     stream = data.stream("".join(LINES) * 3, READER, context=10)
     draws = data.Draws(stream, length=11, batch_size=len(stream), shifted=True)
     assert drawn(draws, 1).sort(0).values.ne(drawn(draws, 2)[len(stream) :].sort(0).values).any()
+
+
+# Rows of one text each
+
+UNLIKE = ["so " * (i % 9) + f"ends text {i}\n" for i in range(23)]
+STORIES = data.texts(UNLIKE, CharTokenizer.train("".join(UNLIKE)))
+
+
+def alone(length=1000, batch_size=3, seed=0):
+    return data.Draws(STORIES, length, batch_size, seed, alone=True)
+
+
+def texts_of(rows):
+    """The ids of each row without its padding, which must be at its end."""
+    counts = (rows >= 0).sum(dim=1)
+    for row, count in zip(rows, counts, strict=True):
+        assert (row[count:] < 0).all()
+    return [tuple(row[:count].tolist()) for row, count in zip(rows, counts, strict=True)]
+
+
+ROWS = {tuple(STORIES.rows(torch.tensor([i]), len(UNLIKE[i]) + 1)[0].tolist()) for i in range(23)}
+
+
+def test_a_row_that_is_alone_is_one_text_and_padding():
+    draws = alone()
+    for step in range(14):
+        rows = draws(step)
+        assert set(texts_of(rows)) <= ROWS
+        assert (rows[:, -1] >= 0).any()  # no longer than its longest
+        assert draws.tokens(step) == (rows[:, 1:] >= 0).sum()
+
+
+def test_texts_that_are_too_long_for_a_row_are_cut():
+    draws = alone(length=5)
+    assert draws(0).shape == (3, 5) and draws.tokens(0) == 12 and (draws(0) >= 0).all()
+
+
+def test_texts_that_are_alone_come_once_a_round_in_an_order_of_seed_and_step():
+    rounds = [
+        [text for s in range(r * 11, r * 11 + 11) for text in texts_of(alone(batch_size=2)(s))]
+        for r in (0, 1)
+    ]
+    assert [len(set(one)) for one in rounds] == [22, 22] and rounds[0] != rounds[1]
+    first, again, other = (alone(seed=seed) for seed in (1, 1, 2))
+    assert torch.equal(first(9), again(9))
+    assert [texts_of(first(s)) for s in range(7)] != [texts_of(other(s)) for s in range(7)]
+
+
+def test_processes_together_draw_the_texts_of_one():
+    draws = alone(batch_size=4)
+    for step in range(11):
+        both = [text for rank in (0, 1) for text in texts_of(draws(step, rank, 2))]
+        assert sorted(both) == sorted(texts_of(draws(step)))
+
+
+def test_texts_of_a_like_length_make_a_batch():
+    lines = ["a" * (n % 64 + 1) + "\n" for n in range(0, 64 * 7, 7)]
+    draws = data.Draws(data.texts(lines, CharTokenizer.train("a\n")), 1000, 4, alone=True)
+    rows = [draws(step) for step in range(16)]
+    assert sum((one < 0).float().mean().item() for one in rows) / 16 < 0.1
+    widths = [one.shape[1] for one in rows]
+    assert widths != sorted(widths) and widths != sorted(widths, reverse=True)
+
+
+def test_fewer_texts_than_a_batch_are_refused():
+    with pytest.raises(ValueError, match="there are 23 texts and batch_size is 24: give more"):
+        alone(batch_size=24)

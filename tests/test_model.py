@@ -316,6 +316,34 @@ def test_a_call_that_fails_leaves_the_cache_as_it_was():
         assert close(model(ids[:, 5:], cache=cache), model(ids)[:, 5:])
 
 
+@EACH_PIECE
+def test_the_nats_of_targets_are_those_of_the_logits(piece):
+    model, ids = opinionated(**{"tied": False} | piece), some_ids() % 5
+    targets = ids.roll(-1, 1)
+    targets[:, -1] = -1
+    memory = {"memory": torch.randn(2, 5, D).double()} if "cross_attention" in piece else {}
+    whole = model(ids, **memory)
+    expected = F.cross_entropy(
+        whole.transpose(1, 2), targets, reduction="none", ignore_index=-1
+    )  # 0 at -1
+    found = model(ids, targets=targets, **memory)
+    assert close(found, expected)
+    ours, theirs = (
+        torch.autograd.grad(nats.sum(), list(model.parameters()), allow_unused=True)
+        for nats in (found, expected)
+    )
+    for a, b in zip(ours, theirs, strict=True):
+        assert (a is None) == (b is None) and (a is None or close(a, b))
+
+
+@pytest.mark.parametrize("targets", [some_ids()[:, 1:], some_ids().int(), [[1]]], ids=str)
+def test_targets_that_do_not_fit_are_refused(targets):
+    with pytest.raises(ModelError, match="targets .*give torch.long of shape"):
+        small()(some_ids(), targets=targets)
+    with pytest.raises(ModelError, match="no cache"):
+        small()(some_ids(), targets=some_ids(), cache=KVCache())
+
+
 # The copy head
 
 

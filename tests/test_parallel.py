@@ -4,6 +4,7 @@ import contextlib
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -72,10 +73,16 @@ def equal(config, other):
         torch.testing.assert_close(ours[name], theirs[name], rtol=1e-2, atol=1e-3)
 
 
+READS_WORDS = replace(train.PRESETS["smoke"]["model"], vocab_size=800, context=400)
+
+
 @pytest.mark.parametrize(
     "settings",
-    [{"micro_batch": 3}, {"shard": True, "optimiser": "adamw"}],
-    ids=["each with all weights", "each with its share"],
+    [
+        {"micro_batch": 3, "rows": "lines", "tokenizer": "bpe", "model": READS_WORDS},
+        {"shard": True, "optimiser": "adamw"},
+    ],
+    ids=["each with all weights, padded", "each with its share"],
 )
 def test_two_processes_one_of_them_killed_and_the_job_resumed_are_as_one(place, settings, tmp_path):
     one = small(place, tmp_path / "one", steps=9, every=3, **settings | {"shard": False})

@@ -134,6 +134,37 @@ def test_a_batch_in_pieces_is_the_batch_at_once(micro_batch):
         torch.testing.assert_close(p, q, rtol=0, atol=1e-7)
 
 
+@pytest.mark.parametrize("copy_head", [False, True], ids=["plain", "copy_head"])
+def test_padding_is_not_predicted_and_each_token_counts_as_much(copy_head):
+    trained = GPT(replace(model().config, copy_head=copy_head)).double()
+    rows = data.Draws(TEXTS, length=33, batch_size=3, alone=True)(0)
+    assert (rows < 0).any()
+    nats = []
+    for row in rows:
+        row = row[row >= 0]
+        nats += F.cross_entropy(trained(row[None, :-1])[0], row[1:], reduction="none").tolist()
+    assert train.NextToken(trained)(rows).item() == pytest.approx(sum(nats) / len(nats), rel=1e-9)
+
+
+def test_a_padded_batch_in_pieces_is_the_batch_at_once():
+    rows = data.Draws(TEXTS, length=33, batch_size=3, alone=True)
+    ends = []
+    for micro_batch in (None, 1, 2):
+        trained = model().double()
+        optimisers = optim.make(trained, "adamw", learning_rate=0.01)
+        steps = train.learn(
+            train.NextToken(trained),
+            optimisers,
+            rows,
+            lambda _: 1.0,
+            steps=4,
+            micro_batch=micro_batch,
+        )
+        ends.append([x.item() for step in steps for x in step[1:]])
+    assert ends[0] == pytest.approx(ends[1], rel=1e-9)
+    assert ends[0] == pytest.approx(ends[2], rel=1e-9)
+
+
 @pytest.mark.parametrize("clip", [0.1, 100.0])
 def test_a_gradient_longer_than_clip_is_shortened_to_it(clip):
     trained = model()

@@ -211,7 +211,7 @@ def open_run(run: str, which: str) -> Opened:
             model,
             tokenizer,
             config.corpus,
-            config.rows == "texts",
+            config.rows != "windows",
             lambda part: getattr(training.prepare(config), part),
         )
     if not (records.FOLDER / run / "weights.safetensors").exists():

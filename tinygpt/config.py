@@ -28,7 +28,8 @@ class TrainConfig:
     corpus: str = "storyland"  # storyland, shakespeare, pydocs, tinystories, or a file's path
     size: str = "10MB"  # of Storyland's training text: 200kB, 1MB ... (other texts have theirs)
     tokenizer: Literal["bpe", "characters"] = "bpe"  # learned from the text
-    rows: Literal["texts", "windows"] = "windows"  # a row starts where a line does, or anywhere
+    # lines: a row is one line; texts: it starts where a line does; windows: anywhere
+    rows: Literal["lines", "texts", "windows"] = "windows"  # where the rows of a step start and end
 
     # The model; its vocab_size is that of the tokenizer
     model: GPTConfig = GPTConfig(vocab_size=1536)  # what the model is made of
@@ -143,10 +144,12 @@ PRESETS = {
     },
     "story-laptop": STORY
     | {
-        # What two cores learn in five to six minutes: small, with a head for what was said.
+        # What two cores learn in five minutes: small, with a head for what was said.
         "model": replace(_model(1536, 224, 3, 3, 96), activation="relu2", copy_head=True),
-        "steps": 2150,
-        "every": 430,
+        "rows": "lines",
+        "batch_size": 16,
+        "steps": 2000,
+        "every": 400,
     },
     "story-gpu": STORY
     | {

@@ -36,6 +36,11 @@ class Texts:
         places = self.starts[which, None] + torch.arange(length)  # (B, length)
         return self.ids[places % len(self.ids)].long()
 
+    def lengths(self, which: Tensor) -> Tensor:
+        """(B,) numbers of texts -> how many tokens each has, its end token included."""
+        ends = torch.cat([self.starts[1:], self.starts.new_tensor([len(self.ids) - 1])])
+        return ends[which] - self.starts[which]
+
     def first(self, count: int, tokenizer: BPETokenizer | CharTokenizer) -> "Texts":
         """The first `count` of the texts, or all where there are fewer."""
         if count >= len(self):
@@ -91,32 +96,71 @@ def load(path: Path) -> Texts:
     return Texts(**tensors, **about)
 
 
+ALIKE = 16  # batches whose texts are sorted by length, so that a batch has little padding
+
+
 @dataclass(frozen=True)
 class Draws:
     """Which rows each step trains on: every text once, in a random order, then all once more.
 
     The rows are a function of seed and step alone, so that a run can go on where it stopped, and
     so that several processes together see the rows that one would.
+
+    A row starts where a text does and runs on into the next ones. With `alone` it ends with its
+    text, texts of a like length make a batch, and -1 pads the shorter; those left over when a round
+    is cut into batches wait for another.
     """
 
     texts: Texts
-    length: int  # of a row, in tokens
+    length: int  # of a row, in tokens; with `alone` the most
     batch_size: int  # rows a step, of all processes together
     seed: int = 0
     shifted: bool = False  # move the starts each time round: for a stream cut into windows
+    alone: bool = False
+
+    def __post_init__(self):
+        if self.alone and len(self.texts) < self.batch_size:
+            raise ValueError(
+                f"there are {len(self.texts)} texts and batch_size is {self.batch_size}: give more "
+                "text or a smaller batch_size"
+            )
 
     def __call__(self, step: int, rank: int = 0, world: int = 1) -> Tensor:
         """(batch_size / world, length) ids: what process `rank` of `world` trains on at `step`."""
+        if self.alone:
+            which = self._alike(step)[rank::world]
+            lengths = self.texts.lengths(which).clamp(max=self.length - 1)
+            rows = self.texts.rows(which, int(lengths.max()) + 1)
+            return rows.masked_fill(torch.arange(rows.shape[1]) > lengths[:, None], -1)
         share = self.batch_size // world
         first = step * self.batch_size + rank * share
         places = torch.tensor([self._place(i) for i in range(first, first + share)])
         places = places[:, None] + torch.arange(self.length)  # (B, length)
         return self.texts.ids[places % len(self.texts.ids)].long()
 
+    def tokens(self, step: int) -> int:
+        """How many tokens are predicted at `step`."""
+        if not self.alone:
+            return self.batch_size * (self.length - 1)
+        return int(self.texts.lengths(self._alike(step)).clamp(max=self.length - 1).sum())
+
     def _place(self, i: int) -> int:
         order, shift = _order(self.seed, i // len(self.texts), len(self.texts))
         place = self.texts.starts[order[i % len(self.texts)]].item()
         return place + (int(shift * self.length) if self.shifted else 0)
+
+    def _alike(self, step: int) -> Tensor:
+        """(batch_size,): the numbers of texts of a like length that make the batch at `step`."""
+        batches = len(self.texts) // self.batch_size  # in a round
+        epoch, batch = divmod(step, batches)
+        first = batch - batch % ALIKE
+        count = min(ALIKE, batches - first)
+        order, _ = _order(self.seed, epoch, len(self.texts))
+        which = order[first * self.batch_size : (first + count) * self.batch_size]
+        which = torch.from_numpy(which)
+        which = which[self.texts.lengths(which).argsort(stable=True)]
+        random = np.random.default_rng([self.seed, epoch, first])
+        return which.view(count, self.batch_size)[random.permutation(count)[batch - first]]
 
 
 @lru_cache(maxsize=4)

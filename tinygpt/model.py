@@ -460,7 +460,37 @@ class CopyHead(nn.Module):
         h (B, T, d) are the states, ids (B, T) the tokens read there. may (..., T, S), bool: which
         places each may look at.
         """
-        rows, width = logits.shape[1], h.shape[2]
+        rows = logits.shape[1]
+        weight, said = self._weights(h, ids, may, rows, cache)
+        same = (said[:, :, None] == said[:, None, :]).to(weight.dtype)  # (B, S - 1, S - 1)
+        c = weight @ same  # at each place the sum over all places with the same token
+        c = c.clamp(min=torch.finfo(c.dtype).tiny)  # 0 has no logarithm
+        # log(exp(l) + c) = l + softplus(log c - l)
+        which = said[:, None].expand(-1, rows, -1)
+        more = F.softplus(c.log() - logits.gather(2, which))
+        # A token said n times stands here n times: each adds its share.
+        more = more / same.sum(dim=1, keepdim=True)
+        return logits.scatter_add(2, which, more.to(logits.dtype))
+
+    def nats(
+        self, nats: Tensor, logit: Tensor, h: Tensor, ids: Tensor, targets: Tensor, may: Tensor
+    ) -> Tensor:
+        """-ln P of each target (B, T), with copies: what `forward` comes to, for far less work.
+
+        nats (B, T) is the same without copies, and logit (B, T) the target's own.
+        """
+        weight, said = self._weights(h, ids, may, ids.shape[1])
+        c = (weight * (said[:, None] == targets[..., None])).sum(dim=2)  # of the target
+        c, every = (x.clamp(min=torch.finfo(x.dtype).tiny).log() for x in (c, weight.sum(dim=2)))
+        # ln of (sum of all exp(l) + sum of all c), less ln(exp(l) + c) of the target
+        return torch.logaddexp(logit + nats, every) - torch.logaddexp(logit, c)
+
+    def _weights(
+        self, h: Tensor, ids: Tensor, may: Tensor, rows: int, cache: KVCache | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """The weight of each earlier place at the last `rows` places, (B, R, S - 1), 0 where it may
+        not look; and the tokens that came next there, (B, S - 1)."""
+        width = h.shape[2]
         k, said = F.rms_norm(self.key(h), (width,)), ids
         if cache is not None:
             k, said = cache.extend(self.layer, k[:, None], ids[:, None, :, None])
@@ -471,16 +501,7 @@ class CopyHead(nn.Module):
         k, said = k[:, :-1], said[:, 1:]  # (B, S - 1, d), (B, S - 1)
         may = (may[..., :-1] & may[..., 1:])[..., -rows:, :]
         weight = (2 / math.sqrt(width) * q @ k.mT - self.doubt(h)).exp()  # (B, R, S - 1)
-        weight = weight.masked_fill(~may, 0.0)
-        same = (said[:, :, None] == said[:, None, :]).to(weight.dtype)  # (B, S - 1, S - 1)
-        c = weight @ same  # at each place the sum over all places with the same token
-        c = c.clamp(min=torch.finfo(c.dtype).tiny)  # 0 has no logarithm
-        # log(exp(l) + c) = l + softplus(log c - l)
-        which = said[:, None].expand(-1, rows, -1)
-        more = F.softplus(c.log() - logits.gather(2, which))
-        # A token said n times stands here n times: each adds its share.
-        more = more / same.sum(dim=1, keepdim=True)
-        return logits.scatter_add(2, which, more.to(logits.dtype))
+        return weight.masked_fill(~may, 0.0), said
 
 
 # The model
@@ -551,21 +572,40 @@ class GPT(nn.Module):
         memory_keep: Tensor | None = None,
         cache: KVCache | None = None,
         last_only: bool = False,
+        targets: Tensor | None = None,
     ) -> Tensor:
         """ids (B, T), integers -> logits (B, T, vocab_size).
 
         keep (B, T), bool: False is padding, which no other position looks at. Pad on the right, as
         positions are counted from the left. memory (B, S, d): the states of an encoder, with
         memory_keep (B, S). cache: what came before `ids`, to which they are added. last_only: the
-        logits of the last position alone, (B, 1, vocab_size).
+        logits of the last position alone, (B, 1, vocab_size). targets (B, T): instead of the logits
+        -ln P of these tokens, (B, T), which costs less where there is a copy head; 0 where a target
+        is -1.
         """
+        if targets is not None:
+            self._check_targets(ids, targets, alone=cache is None and not last_only)
         hidden, look = self._states(ids, keep, memory, memory_keep, cache)
+        if targets is not None:
+            return self._nats(hidden, ids, targets, look)
         logits = self.head(hidden[:, -1:] if last_only else hidden)
         if self.copy_head is not None:
             logits = self.copy_head(logits, hidden, ids, _may(look, ids, cache), cache)
         if cache is not None:
             cache.length += ids.shape[1]
         return logits
+
+    def _nats(self, hidden: Tensor, ids: Tensor, targets: Tensor, look: dict) -> Tensor:
+        logits = self.head(hidden)
+        nats = F.cross_entropy(
+            logits.flatten(0, 1), targets.flatten(), ignore_index=-1, reduction="none"
+        ).view_as(targets)
+        if self.copy_head is None:
+            return nats
+        # The target's own logit once more: cheaper than to pick it out of all and go back through.
+        logit = (hidden * F.embedding(targets.clamp(min=0), self.head.weight)).sum(dim=2)
+        nats = self.copy_head.nats(nats, logit, hidden, ids, targets, _may(look, ids, None))
+        return nats.masked_fill(targets < 0, 0.0)
 
     def hidden(
         self,
@@ -679,6 +719,19 @@ class GPT(nn.Module):
             raise ModelError(
                 "A cache needs causal=True: here earlier positions look at later ones, so what "
                 "they hold changes with each new token."
+            )
+
+    def _check_targets(self, ids, targets, alone: bool) -> None:
+        if not alone:
+            raise ModelError("targets are scored where a whole text is given: no cache, all rows.")
+        if (
+            not isinstance(targets, Tensor)
+            or targets.shape != ids.shape
+            or targets.dtype != torch.long
+        ):
+            raise ModelError(
+                f"targets {_shape(targets)}: give torch.long of shape {tuple(ids.shape)}, the "
+                "token to come at each position, or -1 for none."
             )
 
 

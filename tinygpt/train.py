@@ -51,7 +51,7 @@ LAST, BEST = "last.safetensors", "best.safetensors"
 
 
 class NextToken(nn.Module):
-    """The mean loss of a model on rows of ids: nats a token.
+    """The mean loss of a model on rows of ids: nats a token; -1 is padding, which no one predicts.
 
     `dtype` is that of the model's matrix products, where it is not the weights' own.
     """
@@ -64,8 +64,23 @@ class NextToken(nn.Module):
     def forward(self, rows: Tensor) -> Tensor:
         """rows (B, T + 1) of ids -> a number."""
         with torch.autocast(rows.device.type, self.dtype, enabled=self.dtype is not None):
-            logits = self.model(rows[:, :-1])  # (B, T, V)
-            return F.cross_entropy(logits.flatten(0, 1), rows[:, 1:].flatten())
+            return _nats(self.model, rows).sum() / predicted(rows)
+
+
+def _nats(model: nn.Module, rows: Tensor) -> Tensor:
+    """-ln P of each token of rows (B, T + 1) but the first: (B, T), 0 for padding."""
+    ids, targets = rows[:, :-1].clamp(min=0), rows[:, 1:]
+    if isinstance(model, GPT) and model.config.copy_head:  # it has a shorter way
+        return model(ids, targets=targets)
+    nats = F.cross_entropy(
+        model(ids).flatten(0, 1), targets.flatten(), ignore_index=-1, reduction="none"
+    )
+    return nats.view_as(targets)
+
+
+def predicted(rows: Tensor) -> Tensor:
+    """How many tokens of rows (B, T + 1) are to be predicted."""
+    return (rows[:, 1:] >= 0).sum()
 
 
 def learn(
@@ -79,27 +94,30 @@ def learn(
     seed: int = 0,
     clip: float = 1.0,
     micro_batch: int | None = None,
-    rank: int = 0,
+    place: parallel.Place | None = None,
 ) -> Iterator[tuple[int, Tensor, Tensor]]:
     """Steps `start` to `steps` - 1, each one as it is done: its number, its loss, and the length of
     its gradient before clipping.
 
-    `batch(step)` gives rows of ids; at most `micro_batch` of them are computed at a time, and their
-    gradients added. `factor(step)` is what the learning rates are multiplied by. A gradient longer
-    than `clip` is shortened to it. Dropout depends on seed, step and rank alone.
+    `batch(step)` gives rows of ids, padded with -1; at most `micro_batch` of them are computed at a
+    time, and their gradients added, so that each token counts as much, in whichever piece and
+    process it is. `factor(step)` is what the learning rates are multiplied by. A gradient longer
+    than `clip` is shortened to it. Dropout depends on seed, step and the process alone.
     """
     parameters = list(loss_of.parameters())
-    device = parameters[0].device
+    place = place or parallel.Place(parameters[0].device)
     for step in range(start, steps):
         loss_of.train()
-        torch.manual_seed(int(np.random.SeedSequence([seed, step, rank]).generate_state(1)[0]))
+        random = np.random.SeedSequence([seed, step, place.rank])
+        torch.manual_seed(int(random.generate_state(1)[0]))
         optim.scale(optimisers, factor(step))
-        rows = batch(step).to(device)
+        rows = batch(step).to(parameters[0].device)
+        tokens = place.mean(predicted(rows).to(parameters[0].dtype))  # of a process
         pieces = rows.split(micro_batch or len(rows))
         loss = 0.0
         for i, piece in enumerate(pieces):
             parallel.exchange(loss_of, now=i == len(pieces) - 1)
-            part = loss_of(piece) * (len(piece) / len(rows))
+            part = loss_of(piece) * (predicted(piece) / tokens)
             part.backward()
             loss = loss + part.detach()
         norm = nn.utils.clip_grad_norm_(parameters, clip)
@@ -160,14 +178,12 @@ def log_probs(model: nn.Module, texts: Texts) -> list[Tensor]:
     """For each text ln P of each of its tokens given those before it in the text: nats, (T,)."""
     model.eval()
     device = next(model.parameters()).device
-    ends = torch.cat([texts.starts[1:], texts.starts.new_tensor([len(texts.ids) - 1])])
-    lengths = (ends - texts.starts).tolist()
+    lengths = texts.lengths(torch.arange(len(texts))).tolist()
     found = []
     for which in torch.arange(len(texts)).split(CHUNK):
         longest = max(lengths[i] for i in which)
         rows = texts.rows(which, longest + 1).to(device)
-        logits = model(rows[:, :-1]).float()  # (B, T, V); a text does not see what follows it
-        nats = F.cross_entropy(logits.transpose(1, 2), rows[:, 1:], reduction="none").cpu()
+        nats = _nats(model, rows).float().cpu()  # (B, T); a text does not see what follows it
         found += [-row[: lengths[i]] for row, i in zip(nats, which, strict=True)]
     return found
 
@@ -246,7 +262,8 @@ class Prepared:
 
 def prepare(config: TrainConfig, place: parallel.Place | None = None) -> Prepared:
     """The text of a run as ids, made once and kept in the cache folder; read from the disk."""
-    chosen = [config.tokenizer, config.model.vocab_size, config.rows, config.model.context]
+    cut = "windows" if config.rows == "windows" else "texts"
+    chosen = [config.tokenizer, config.model.vocab_size, cut, config.model.context]
     key = json.dumps([corpora.fingerprint(config.corpus, config.size), *chosen])
     folder = corpora.cache_folder() / "tokens" / hashlib.sha256(key.encode()).hexdigest()[:16]
     if place is None or place.first:
@@ -271,7 +288,7 @@ def _tokenize(config: TrainConfig, folder: Path) -> None:
     for name in ("train", "valid", "test"):  # test last: when it is there, all are
         text = getattr(corpus, name)
         try:
-            if config.rows == "texts":
+            if config.rows != "windows":
                 lines, most = text.splitlines(keepends=True), config.model.context
                 if name == "valid":  # training cuts longer texts, and these are to compare with
                     lines = [line for line in lines if len(tokenizer.encode(line)) <= most]
@@ -299,6 +316,17 @@ class _Run:
         self.valid = texts.valid.first(config.valid_texts, texts.tokenizer)
         self.step, self.curve, self._clocks = 0, [], _clocks()
         self.sums = dict.fromkeys(self._clocks, 0.0)  # seconds, of earlier processes too
+        try:
+            self.draws = data.Draws(
+                texts.train,
+                length=config.model.context + 1,
+                batch_size=config.batch_size,
+                seed=config.seed,
+                shifted=config.rows == "windows",
+                alone=config.rows == "lines",
+            )
+        except ValueError as error:
+            raise TrainError(f"The training part of {config.corpus}: {error}.") from None
         if place.device.type == "cuda":
             torch.set_float32_matmul_precision("high")
         torch.manual_seed(config.seed)
@@ -326,14 +354,7 @@ class _Run:
 
     def steps(self) -> Iterator[tuple[int, Tensor, Tensor]]:
         """The steps that are left."""
-        config, place = self.config, self.place
-        draws = data.Draws(
-            self.texts.train,
-            length=config.model.context + 1,
-            batch_size=config.batch_size,
-            seed=config.seed,
-            shifted=config.rows == "windows",
-        )
+        config, place, draws = self.config, self.place, self.draws
 
         def factor(step: int) -> float:
             return optim.schedule(step, config.steps, config.warm_up, config.schedule, config.decay)
@@ -348,7 +369,7 @@ class _Run:
             seed=config.seed,
             clip=config.clip,
             micro_batch=config.micro_batch,
-            rank=place.rank,
+            place=place,
         )
 
     def follow(self, watch: Callable[[dict, GPT], None] | None) -> None:
@@ -412,7 +433,7 @@ class _Run:
         loss = sum(loss for loss, _ in read) / len(read)
         train = self.texts.train
         bits = loss / math.log(2) * len(train.ids) / train.num_chars
-        rate = len(read) * config.batch_size * config.model.context / seconds
+        rate = sum(map(self.draws.tokens, range(self.step - len(read), self.step))) / seconds
         floor = corpora.floor(config.corpus)
         gap = f" ({bits / floor - 1:+.0%} over the floor)" if floor else ""
         valid = f", validation {self.curve[-1]['valid_bits']:.3f}" if self.curve else ""
@@ -561,7 +582,7 @@ def _record(run: _Run, command: str) -> dict:
     model, tokenizer, _, about = load(config.out)
     model.to(place.device)
     bits, floor = bits_per_char(model, texts.test), corpora.floor(config.corpus)
-    seen = config.steps * config.batch_size * config.model.context
+    seen = sum(map(run.draws.tokens, range(config.steps)))
     figures = {
         "parameters": model.num_parameters(),
         "tokens_seen": seen,
@@ -572,7 +593,7 @@ def _record(run: _Run, command: str) -> dict:
     }
     if floor:
         figures |= {"floor": floor, "above_floor": round(bits / floor - 1, 4)}
-    line = config.rows == "texts"
+    line = config.rows != "windows"
     record = {
         "name": config.out.name,
         "command": command,

@@ -434,6 +434,19 @@ def loss_and_grad(logits, ids, pad):
         "        v_hat = v / (1 - betas[1] ** (t + 1))\n",
     ),
     dict(
+        name="bias-by-the-old-t",
+        what="Corrects with t before it grows: 0 in the first step.",
+        question="q4",
+        also=["q7"],
+        says="t grows before the correction",
+        old="        m_hat = m / (1 - betas[0] ** t)\n        v_hat = v / (1 - betas[1] ** t)\n"
+        "        step = m_hat / (np.sqrt(v_hat) + eps)\n",
+        new="        with np.errstate(all='ignore'):\n"
+        "            m_hat = m / (1 - np.float64(betas[0]) ** (t - 1))\n"
+        "            v_hat = v / (1 - np.float64(betas[1]) ** (t - 1))\n"
+        "            step = m_hat / (np.sqrt(v_hat) + eps)\n",
+    ),
+    dict(
         name="bias-by-the-first-step",
         what="Corrects each step as if it were the first.",
         question="q4",
@@ -493,7 +506,7 @@ def loss_and_grad(logits, ids, pad):
         name="decay-coupled",
         what="Adds the decay to the gradient: L2, not decoupled.",
         question="q4",
-        says="that is L2 in Adam",
+        says="that is L2",
         old="        if p.ndim >= 2:\n            step = step + weight_decay * p\n",
         new="        if p.ndim >= 2:\n"
         "            g = g + weight_decay * p\n"
@@ -510,6 +523,14 @@ def loss_and_grad(logits, ids, pad):
         says="not multiplied by the learning rate",
         old="            step = step + weight_decay * p\n",
         new="            step = step + weight_decay * p / lr\n",
+    ),
+    dict(
+        name="decay-inside-the-fraction",
+        what="Divides the decay by the root of v, with m.",
+        question="q4",
+        says="It stands outside the fraction",
+        old="            step = step + weight_decay * p\n",
+        new="            step = (m_hat + weight_decay * p) / (np.sqrt(v_hat) + eps)\n",
     ),
     dict(
         name="decay-after-the-step",
