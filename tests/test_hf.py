@@ -217,6 +217,7 @@ def test_exporting_leaves_our_tokenizer_as_it_was():
             {"positions": "sinusoidal"},
             "positions is 'sinusoidal'.* GPT2LMHeadModel",
         ),
+        ("modern", {"ngram_rows": 9}, "ngram_rows is 9, which no class of transformers has"),
         ("modern", {"copy_head": True}, "copy_head is True, which no class of transformers has"),
         ("gpt2", {"norm": "rmsnorm"}, "norm is 'rmsnorm'.* GPT2LMHeadModel comes nearest"),
         ("gpt2", {"activation": "swiglu"}, "activation is 'swiglu'"),

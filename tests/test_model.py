@@ -3,6 +3,7 @@
 import copy
 import math
 from dataclasses import replace
+from itertools import product
 
 import pytest
 import torch
@@ -33,6 +34,7 @@ PIECES = [
     {"norm_first": False},
     {"embedding_norm": True},
     {"mlm_head": True},
+    {"ngram_rows": 13},
 ]
 UNSURE = pytest.mark.parametrize("piece", PIECES, ids=str)  # a new copy head trusts what was said
 EACH_PIECE = pytest.mark.parametrize("piece", [*PIECES, {"copy_head": True}], ids=str)
@@ -406,6 +408,46 @@ def test_a_copy_head_learns_names_that_a_model_without_one_cannot_yet_recall():
         return nats.item()
 
     assert loss(copy_head=True) < 0.5 * loss()
+
+
+# N-grams
+
+
+def hashed(before, token, rows):
+    """Where a pair or, with two tokens before, a triple stands in the table."""
+    return (
+        sum(a * b for a, b in zip((7919, 104_729, 1_299_709), (token, *before), strict=False))
+        % rows
+    )
+
+
+def test_a_token_has_the_vectors_of_its_pair_and_triple_added():
+    model, ids = opinionated(ngram_rows=5, positions="none"), some_ids()
+    found, table = model._embed(ids, 0, None), model.ngrams.table.weight
+    for row, tokens in enumerate(ids.tolist()):
+        tokens = [0, 0, *tokens]
+        for t in range(2, len(tokens)):
+            pair = hashed(tokens[t - 1 : t], tokens[t], 5)
+            triple = hashed([tokens[t - 1], tokens[t - 2]], tokens[t], 5)
+            vector = model.embedding.weight[tokens[t]] + table[pair] + table[triple]
+            assert close(found[row, t - 2], vector)
+
+
+def test_the_hash_spreads_n_grams_over_the_rows():
+    some = range(0, 1536, 37)
+    for n in (1, 2):
+        rows = [hashed(before, token, 1536) for token in some for before in product(some, repeat=n)]
+        counts = torch.bincount(torch.tensor(rows), minlength=1536)
+        assert counts.max() < 2 * max(3, counts.float().mean().item())
+
+
+@CUTS
+def test_a_cache_knows_the_tokens_before(cuts):
+    model, ids = opinionated("modern", ngram_rows=7), some_ids()
+    with torch.no_grad():
+        cache = KVCache()
+        parts = [model(part, cache=cache) for part in ids.split(cuts, dim=1)]
+        assert close(torch.cat(parts, dim=1), model(ids))
 
 
 # Padding and dropout

@@ -160,8 +160,10 @@ PRESETS = {
     },
     "shakespeare-laptop": PLAYS
     | {
-        "model": replace(_model(65, 64, 4, 4, 128), rotary_base=30.0, activation="relu2"),
-        "steps": 2000,
+        "model": replace(
+            _model(65, 64, 2, 4, 128), rotary_base=30.0, activation="relu2", ngram_rows=3072
+        ),
+        "steps": 2200,
         "batch_size": 12,
         "valid_texts": 10_000,
     },

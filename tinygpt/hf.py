@@ -41,6 +41,7 @@ ROTARY = {
     "embedding_norm": [False],
     "mlm_head": [False],
     "copy_head": [False],
+    "ngram_rows": [None],
 }
 ADDED = {  # positions that are added to the embeddings
     "norm": ["layernorm"],
@@ -49,6 +50,7 @@ ADDED = {  # positions that are added to the embeddings
     "qk_norm": [False],
     "cross_attention": [False],
     "copy_head": [False],
+    "ngram_rows": [None],
 }
 HOLDS = {
     GPT2: ADDED

@@ -63,6 +63,7 @@ class GPTConfig:
     zero_init: bool = False  # what a layer adds starts at zero, and an untied head's logits too
     embedding_std: float = INIT_STD  # of the first embeddings
     copy_head: bool = False  # tokens of the text so far get a chance of their own: see CopyHead
+    ngram_rows: int | None = None  # of a table that knows two and three tokens together: see NGrams
     dropout: float = 0.0  # of embeddings, attention weights, and what each layer adds
     norm_eps: float = 1e-5
 
@@ -232,6 +233,32 @@ class Rotary(nn.Module):
         return x * cos + x.roll(x.shape[3] // 2, dims=3) * sin  # roll: each number's partner
 
 
+class NGrams(nn.Module):
+    """Vectors for each token with the one before it, and with the two before it.
+
+    There are far more n-grams than rows in the table: a hash says which row an n-gram has, and
+    those that meet there share it. To look up costs next to nothing, so these parameters take
+    hardly any time. Joulin, Grave, Bojanowski and Mikolov, "Bag of Tricks for Efficient Text
+    Classification", EACL 2017, hash bigrams so.
+    """
+
+    PRIMES = (7919, 104_729, 1_299_709)  # the 1,000th, 10,000th and 100,000th
+
+    def __init__(self, config: GPTConfig):
+        super().__init__()
+        self.table = nn.Embedding(config.ngram_rows, config.d_model)
+
+    def forward(self, ids: Tensor, before: Tensor) -> Tensor:
+        """ids (B, T), and the two tokens before them (B, 2) -> (B, T, d)."""
+        length = ids.shape[1]
+        every = torch.cat([before, ids], dim=1)  # (B, T + 2)
+        one, two, three = (
+            prime * every[:, 2 - back : 2 - back + length] for back, prime in enumerate(self.PRIMES)
+        )
+        rows = self.table.num_embeddings
+        return self.table((one + two) % rows) + self.table((one + two + three) % rows)
+
+
 class KVCache:
     """The keys and values of the positions seen so far, so that a next one costs only itself.
 
@@ -245,6 +272,7 @@ class KVCache:
 
     def __init__(self):
         self.length = 0  # positions seen
+        self.last: Tensor | None = None  # (B, 2), the tokens at the last two of them
         self._layers: dict[int, tuple[Tensor, Tensor]] = {}  # (B, K, room, d_head) each
         self._memory: dict[int, tuple[Tensor, Tensor, Tensor]] = {}  # states, their keys, values
         self._keep: Tensor | None = None  # (B, length)
@@ -521,6 +549,7 @@ class GPT(nn.Module):
         super().__init__()
         self.config = config
         self.embedding = nn.Embedding(config.vocab_size, config.d_model)
+        self.ngrams = NGrams(config) if config.ngram_rows else None
         self.position = None  # what is added to the embeddings, or turns queries and keys
         if config.positions == "learned":
             self.position = nn.Embedding(config.context, config.d_model)
@@ -540,6 +569,8 @@ class GPT(nn.Module):
         self.apply(self._start)
         with torch.no_grad():
             self.embedding.weight *= config.embedding_std / INIT_STD
+            if self.ngrams is not None:
+                self.ngrams.table.weight.zero_()
         # Each block adds to the residual stream two or three times; the more terms in the sum, the
         # smaller each starts, so that its size does not grow with depth.
         terms = config.num_layers * (3 if config.cross_attention else 2)
@@ -593,6 +624,7 @@ class GPT(nn.Module):
             logits = self.copy_head(logits, hidden, ids, _may(look, ids, cache), cache)
         if cache is not None:
             cache.length += ids.shape[1]
+            cache.last = _last(ids, cache)
         return logits
 
     def _nats(self, hidden: Tensor, ids: Tensor, targets: Tensor, look: dict) -> Tensor:
@@ -629,7 +661,7 @@ class GPT(nn.Module):
         """States (B, T, d), and who looked where."""
         start = 0 if cache is None else cache.length
         self._check(ids, start, keep, memory, memory_keep, cache)
-        x = self._embed(ids, start)  # (B, T, d)
+        x = self._embed(ids, start, cache)  # (B, T, d)
         look = self._look(ids, start, keep if cache is None else cache.extend_keep(keep, ids))
         memory_look = {} if memory_keep is None else {"attn_mask": memory_keep[:, None, None, :]}
         rotary = self.position if self.config.positions == "rotary" else None
@@ -637,7 +669,7 @@ class GPT(nn.Module):
             x = block(x, look, rotary, memory, memory_look, cache)
         return self.norm(x), look
 
-    def _embed(self, ids: Tensor, start: int) -> Tensor:
+    def _embed(self, ids: Tensor, start: int, cache: KVCache | None) -> Tensor:
         """ids (B, T) -> (B, T, d): what the first block takes."""
         try:
             x = self.embedding(ids)
@@ -650,6 +682,8 @@ class GPT(nn.Module):
             x = x * math.sqrt(self.config.d_model)  # as in the paper, so that words are heard
         if self.config.positions in ("learned", "sinusoidal"):
             x = x + self.position.weight[start : start + ids.shape[1]]
+        if self.ngrams is not None:
+            x = x + self.ngrams(ids, _last(ids[:, :0], cache))
         return self.dropout(self.embedding_norm(x))
 
     def _look(self, ids: Tensor, start: int, keep: Tensor | None) -> dict:
@@ -733,6 +767,13 @@ class GPT(nn.Module):
                 f"targets {_shape(targets)}: give torch.long of shape {tuple(ids.shape)}, the "
                 "token to come at each position, or -1 for none."
             )
+
+
+def _last(ids: Tensor, cache: KVCache | None) -> Tensor:
+    """(B, 2): the last two tokens of what the cache has read and ids (B, T); 0 before the first."""
+    before = None if cache is None else cache.last
+    before = ids.new_zeros(len(ids), 2) if before is None else before
+    return torch.cat([before, ids], dim=1)[:, -2:]
 
 
 def _may(look: dict, ids: Tensor, cache: KVCache | None) -> Tensor:
