@@ -31,7 +31,7 @@ CPU = (
 ).split()
 STORED = Path("out-shakespeare-char") / "ckpt.pt"
 # Steps: learning rates of AdamW and of Muon. A short run wants higher ones.
-RATES = {110: (1e-2, 0.03), 220: (1e-2, 0.03), 2200: (5e-3, 0.02)}
+RATES = {120: (1e-2, 0.03), 220: (1e-2, 0.03), 2200: (5e-3, 0.02)}
 # As many parameters as nanoGPT's four blocks, half of them in a table that takes hardly any time.
 CPU_SIZES = {"num_layers": 2, "num_heads": 4, "d_model": 128, "ngram_rows": 3072}
 OURS = RECIPE | {"rotary_base": 30.0, "activation": "relu2"}
@@ -156,10 +156,12 @@ def peer(folder: Path, text: str, arguments: list[str], context: int, device: st
         start_up = command(work, [*call, "--max_iters=0"], device)  # and a first evaluation
         seconds = command(work, call, device) - start_up
         stored = torch.load(work / STORED, weights_only=False, map_location="cpu")
+        parameters, loss = peer_loss(work, stored, text, context)
         return {
             "steps": stored["iter_num"],
+            "parameters": parameters,
             "seconds": round(seconds, 1),
-            "valid_loss": round(peer_loss(work, stored, text, context), 4),
+            "valid_loss": round(loss, 4),
         }
 
 
@@ -175,8 +177,9 @@ def command(work: Path, call: list[str], device: str) -> float:
 
 
 @torch.no_grad()
-def peer_loss(work: Path, stored: dict, text: str, context: int) -> float:
-    """The mean loss of nanoGPT's model over the whole validation text: nats a character."""
+def peer_loss(work: Path, stored: dict, text: str, context: int) -> tuple[int, float]:
+    """How many parameters nanoGPT's model has, and its mean loss over the whole validation text:
+    nats a character."""
     sys.path.insert(0, str(work))
     import model as nanogpt  # its model.py
 
@@ -191,4 +194,4 @@ def peer_loss(work: Path, stored: dict, text: str, context: int) -> float:
         _, loss = model(rows[:, :-1], rows[:, 1:].contiguous())
         total += loss.item() * len(rows)
     assert math.isfinite(total)
-    return total / windows
+    return sum(parameter.numel() for parameter in model.parameters()), total / windows
