@@ -62,6 +62,16 @@ MISTAKES = [
         new="(guess.abs() > 1e30).any()",
     ),
     dict(
+        name="negative-first",
+        what="Asks for negative numbers before it asks whether all are finite.",
+        question="q1",
+        says="breaks 'finite' first",
+        old='    if not guess.isfinite().all():\n        return "finite"\n'
+        '    if (guess < 0).any():\n        return "negative"\n',
+        new='    if (guess < 0).any():\n        return "negative"\n'
+        '    if not guess.isfinite().all():\n        return "finite"\n',
+    ),
+    dict(
         name="negative-allowed",
         what="Does not look for probabilities below 0.",
         question="q1",
@@ -109,7 +119,7 @@ MISTAKES = [
         name="all-occurrences",
         what="Divides by how often the word occurs, not by how often it is followed.",
         question="q2",
-        says="rows that do not sum to 1",
+        says="only where a is FOLLOWED",
         old="row / (count.sum() + 5)",
         new="row / (words[prefix[-1]] + 5)",
     ),
