@@ -144,7 +144,7 @@ def fault(probs: object, rows: int, vocab_size: int) -> str:
     if off > TOLERANCE:
         return (
             f"predict gave rows that do not sum to 1 but are off by up to {off:.2g}: "
-            "is the softmax over the words, and in float32?"
+            "is the softmax over the words, and in float32? Are counts divided by their own sum?"
         )
     return ""
 
