@@ -368,6 +368,15 @@ def test_texts_longer_than_the_context_are_refused(place):
     assert not (place / "long").exists()
 
 
+def test_held_out_stories_that_do_not_fit_are_refused_before_the_training(tmp_path):
+    """The floor is that of all of them, so none may be left out."""
+    config = train.configure("story-laptop", size="50kB", out=tmp_path / "run")
+    config = replace(config, model=replace(config.model, vocab_size=400))
+    message = r"the floor is of all texts, and \d+ of them do not fit into 224 tokens: raise the"
+    with pytest.raises(TrainError, match=message):
+        train._tokenize(config, tmp_path / "tokens")
+
+
 def test_a_longer_storyland_has_the_tokenizer_of_a_shorter(monkeypatch, tmp_path):
     monkeypatch.setattr(train, "TOKENIZER_TEXT", 20_000)
     config = train.configure("smoke", tokenizer="bpe")

@@ -290,8 +290,14 @@ def _tokenize(config: TrainConfig, folder: Path) -> None:
         try:
             if config.rows != "windows":
                 lines, most = text.splitlines(keepends=True), config.model.context
-                if name == "valid":  # training cuts longer texts, and these are to compare with
-                    lines = [line for line in lines if len(tokenizer.encode(line)) <= most]
+                if name != "train":  # training cuts longer texts, and these are to compare with
+                    fit = [line for line in lines if len(tokenizer.encode(line)) <= most]
+                    if name == "test" and fit != lines and corpora.floor(config.corpus):
+                        raise ValueError(
+                            f"the floor is of all texts, and {len(lines) - len(fit)} of them do "
+                            f"not fit into {most} tokens: raise the context, or the size"
+                        )
+                    lines = fit
                 if not lines:
                     raise ValueError(
                         f"no text has {most} tokens or fewer: raise the context, or take rows of "
