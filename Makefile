@@ -72,8 +72,9 @@ class: setup system  ## make a class, hostile submissions too, and grade it (LAB
 soak: setup system  ## grade 2,000 submissions while the grader is killed again and again
 	@$(PY) tools/soak.py
 
-records: setup  ## repeat the recorded runs (half an hour on two cores)
-	@$(PY) tools/records.py
+records: setup  ## repeat the recorded runs (80 minutes; NANOGPT=folder SHAKESPEARE=file for more)
+	@$(PY) tools/records.py $(if $(NANOGPT),--nanogpt "$(NANOGPT)") \
+		$(if $(SHAKESPEARE),--shakespeare "$(SHAKESPEARE)")
 
 bench: setup system  ## print the performance table
 	@$(PY) tools/bench.py

@@ -658,21 +658,40 @@ def own_packages(lab: Lab) -> list[Path]:
 
     They lie beside solutions/ and not where packages are installed, so the sandbox is told.
     """
-    installed = {Path(sysconfig.get_path(kind)) for kind in ("stdlib", "purelib", "platlib")}
     sources = [cell.source for cell in lab if cell.kind in ("setup", "answer")]
     found: dict[str, Path | None] = {}
     while sources:
         names = {name.split(".")[0] for name in imported(sources.pop())}
-        for name in names - set(found) - sys.stdlib_module_names:
-            spec = importlib.util.find_spec(name)
-            if spec is None or not spec.origin or not spec.submodule_search_locations:
-                found[name] = None
-                continue
-            folder = Path(spec.origin).parent
-            found[name] = None if installed & set(folder.parents) else folder
+        for name in names - set(found):
+            found[name] = _own(name)
             if found[name]:
-                sources += [path.read_text(encoding="utf-8") for path in folder.rglob("*.py")]
+                sources += [path.read_text(encoding="utf-8") for path in found[name].rglob("*.py")]
     return [folder for folder in found.values() if folder]
+
+
+def _own(name: str) -> Path | None:
+    """The folder of a package that can be imported here, but is not installed; None for others."""
+    try:
+        spec = None if name in sys.stdlib_module_names else importlib.util.find_spec(name)
+    except ValueError:  # __main__
+        return None
+    if spec is None or not spec.origin or not spec.submodule_search_locations:
+        return None
+    installed = {Path(sysconfig.get_path(kind)) for kind in ("stdlib", "purelib", "platlib")}
+    folder = Path(spec.origin).parent
+    return None if installed & set(folder.parents) else folder
+
+
+def absent(answers: dict[str, str], packages: list[Path]) -> list[str]:
+    """For each answer that imports what is here, but not in a sandbox with these own packages, a
+    line that says so."""
+    said = []
+    for grade_id, source in answers.items():
+        with contextlib.suppress(SyntaxError):  # it fails when it is run, and says so
+            for name in sorted({name.split(".")[0] for name in imported(source)}):
+                if (folder := _own(name)) and folder not in packages:
+                    said.append(f"{grade_id} imports {name}, which is not there at grading.")
+    return said
 
 
 def imported(source: str) -> set[str]:
@@ -716,6 +735,8 @@ def _time_limit(seconds: float) -> Iterator[None]:
 def _grade(job: Event, sandbox: Event) -> Iterator[Event]:
     lab = Lab.from_dict(job["lab"])
     found = read_submission(base64.b64decode(job["data"]), lab)
+    if not sandbox["isolated"]:
+        found.problems += absent(found.answers, sandbox["packages"])
     yield _told(found)
     if found.status == "unreadable":
         yield {"finished": True}

@@ -1,13 +1,18 @@
 """python -m tinygpt: train, sample, evaluate, export, and the one line that a mistake gets."""
 
 import os
+import re
+import shutil
 import subprocess
 import sys
+from dataclasses import fields
 
 import pytest
 
 import storyland
 from tinygpt.__main__ import main
+from tinygpt.config import TrainConfig
+from tinygpt.model import GPTConfig
 
 TINY = "--preset smoke --steps 4 --every 2 --valid-texts 2 --device cpu".split()
 
@@ -22,6 +27,9 @@ def place(tmp_path_factory):
         patch.chdir(folder)
         patch.setenv("COLUMNS", "80")
         assert main(["train", *TINY, "--corpus", "stories.txt", "--out", "run"]) == 0
+        for name, content in (("other", '{"architectures": []}'), ("bare", "{}")):
+            (folder / name).mkdir()
+            (folder / name / "config.json").write_text(content)
         yield folder
 
 
@@ -64,6 +72,24 @@ def test_resume_needs_no_more_than_the_folder(place, capsys):
     assert "parameters" in capsys.readouterr().out
 
 
+def test_a_text_that_has_changed_is_not_gone_on_with(place, capsys):
+    text = (place / "stories.txt").read_text(encoding="utf-8")
+    mine, run = place / "mine.txt", place / "changed"
+    begin = ["train", *TINY, "--corpus", "mine.txt", "--out", "changed"]
+    for other in (text.translate(str.maketrans("ab", "ba")), text.replace("b", "é"), text[:-2000]):
+        mine.write_text(text, encoding="utf-8", newline="\n")
+        assert main(begin) == 0
+        kept = {path.name: path.read_bytes() for path in run.iterdir()}
+        mine.write_text(other, encoding="utf-8", newline="\n")
+        capsys.readouterr()
+        assert main(["train", "--out", "changed", "--resume"]) == 2
+        assert "changed was trained on a text that has changed since" in capsys.readouterr().err
+        assert main(["evaluate", "--run", "changed"]) == 2
+        assert "changed was trained on a text that has changed since" in capsys.readouterr().err
+        assert kept == {path.name: path.read_bytes() for path in run.iterdir()}
+        shutil.rmtree(run)
+
+
 NEW = ["--out", "new", "--corpus", "stories.txt"]
 
 
@@ -81,6 +107,16 @@ NEW = ["--out", "new", "--corpus", "stories.txt"]
         (["train", *TINY, *NEW, "--d-model", "33"], "num_heads is 2 and d_model 33: the heads"),
         (["train", *TINY, *NEW, "--optimiser", "sgd"], "invalid choice 'sgd'"),
         (["train", *TINY, *NEW, "--stepz", "3"], "--stepz"),
+        (["train", *TINY, *NEW, "--weight-decay", "inf"], "weight_decay is inf: give a number, 0 or"),
+        (["train", *TINY, *NEW, "--device", "tpu9"], "no device 'tpu9' here: choose cpu"),
+        (["train", *TINY, *NEW, "--device", "cuda:99"], "no device 'cuda:99' here: choose cpu"),
+        (["train", *TINY, *NEW, "--shard"], "here is one process: start them by torchrun"),
+        (["train", *TINY, *NEW, "--out", "stories.txt"], "stories.txt/tokenizer.json cannot be wr"),
+        (["train", *TINY, *NEW, "--out", "other"], "config.json has 'architectures', which a run"),
+        (["train", *TINY, *NEW, "--out", "bare"], "config.json says nothing of a model"),
+        (["export", "--run", "run", "--to", "run"], "run holds something already: give a folder"),
+        (["export", "--run", "run", "--to", "stories.txt"], "stories.txt holds something already"),
+        (["sample", "--run", "run", "--device", "cuda:99"], "no device 'cuda:99' here: choose cpu"),
         (["sample"], "--run"),
         (["sample", "--run", "nothing"], "There is no run in 'nothing', and no recorded one"),
         (["sample", "--run", "run", "--prompt", "é"], "The character 'é' at position 1 is not"),
@@ -99,15 +135,18 @@ def test_every_field_has_help(capsys):
     with pytest.raises(SystemExit) as end:
         main(["train", "--help"])
     assert not end.value.code
-    words = " ".join(capsys.readouterr().out.replace("│", " ").split())
-    assert words.count("(default: ") >= 45
+    words = " ".join(re.sub("[│╭╮╰╯─]", " ", capsys.readouterr().out).split())
     for described in (
         "--out PATH the folder of the run",
         "--learning-rate FLOAT AdamW's (default: 0.005)",
-        "--num-layers INT",
         "story-laptop",
     ):
         assert described in words
+    for name in [field.name for kind in (TrainConfig, GPTConfig) for field in fields(kind)]:
+        if name != "model":
+            flag = name.replace("_", "-")
+            found = re.search(rf"--{flag}(?:, --no-{flag}| \S+) (.*?)\(default: ", words)
+            assert found and len(found[1]) > 5 and "--" not in found[1], name
 
 
 def test_the_module_runs(tmp_path):

@@ -320,6 +320,24 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_checkpoint(place, 
     assert all(value.isfinite().all() for value in stored.values())
 
 
+def test_weights_that_predict_nothing_are_not_saved(place, monkeypatch):
+    """The loss of the step was finite; the step itself went astray."""
+    config, bits = small(place, place / "astray"), []
+
+    def measured(*_):
+        bits.append(math.nan if len(bits) == 1 else 2.0)
+        return bits[-1]
+
+    monkeypatch.setattr(train, "bits_per_char", measured)
+    refused(config, "on the validation text is not finite at step 20; .*last.safetensors holds an")
+    assert tensors(config.out)[1]["step"] == 10
+    again = small(place, place / "astray again")
+    monkeypatch.setattr(train, "bits_per_char", lambda *_: math.nan)
+    refused(again, "not finite at step 10; nothing was saved. Start anew, with lower")
+    monkeypatch.undo()
+    train.train(again)  # and the folder is free
+
+
 @pytest.mark.parametrize(
     ("micro_batch", "message"),
     [
@@ -329,11 +347,34 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_checkpoint(place, 
     ],
 )
 def test_too_little_memory_says_which_number_to_halve(place, monkeypatch, micro_batch, message):
-    def full(self, rows):
-        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+    cuda = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+    linux = "[enforce fail at alloc_cpu.cpp:127] . DefaultCPUAllocator: can't allocate memory: ..."
+    for error in (cuda, RuntimeError(linux), MemoryError()):
+        for where in (train.NextToken, GPT):
 
-    monkeypatch.setattr(train.NextToken, "forward", full)
-    refused(small(place, place / f"full{micro_batch}", micro_batch=micro_batch), message)
+            def full(self, *_, error=error, **__):
+                raise error
+
+            with monkeypatch.context() as patch:
+                patch.setattr(where, "forward", full)
+                refused(small(place, place / "full", micro_batch=micro_batch), message)
+
+
+def test_other_errors_are_not_taken_for_too_little_memory(place, monkeypatch):
+    def broken(self, rows):
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+    monkeypatch.setattr(train.NextToken, "forward", broken)
+    with pytest.raises(RuntimeError, match="mat1"):
+        train.train(small(place, place / "broken"))
+
+
+def test_too_little_memory_after_a_checkpoint_says_how_to_go_on(place, monkeypatch):
+    def full(*_):
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr(train, "_record", full)
+    refused(small(place, place / "late"), "halve that by --micro-batch 4 --resume, which changes")
 
 
 def test_tensorboard_is_told_when_it_is_there(place, monkeypatch):

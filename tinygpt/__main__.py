@@ -3,7 +3,7 @@
     python -m tinygpt train --preset story-laptop --out runs/first
     python -m tinygpt sample --run runs/first --prompt "Once upon a time"
     python -m tinygpt evaluate --run runs/first
-    python -m tinygpt export --run runs/first --to runs/first/hf
+    python -m tinygpt export --run gpt --to runs/gpt-hf
 
 Each of them takes --help.
 """
@@ -27,6 +27,7 @@ from tinygpt import train as training
 from tinygpt.checkpoint import CheckpointError
 from tinygpt.corpora import CorpusError
 from tinygpt.model import GPT, ModelError
+from tinygpt.parallel import DeviceError
 from tinygpt.records import RecordError
 from tinygpt.tokenizer import BPETokenizer, CharTokenizer, TokenizerError
 from tinygpt.train import TrainConfig, TrainError
@@ -36,6 +37,7 @@ MISTAKES = (
     BudgetError,
     CheckpointError,
     CorpusError,
+    DeviceError,
     ModelError,
     RecordError,
     TokenizerError,
@@ -181,12 +183,14 @@ def export(run: str, to: Path, checkpoint: Literal["best", "last"] = "best") -> 
 
     Args:
         run: folder of a run, or name of a recorded one
-        to: the folder to make
+        to: the folder to make, new or empty
         checkpoint: the one that predicts best, or the last
     """
     from tinygpt import hf
 
     opened = open_run(run, checkpoint)
+    if to.exists() and (not to.is_dir() or any(to.iterdir())):
+        raise UsageError(f"{to} holds something already: give a folder that is new, or empty.")
     hf.save(opened.model, opened.tokenizer, to)
     print(f"{to}: AutoModelForCausalLM.from_pretrained({str(to)!r}) reads it.")
 
@@ -206,13 +210,13 @@ def open_run(run: str, which: str) -> Opened:
     """The run in a folder, or else the recorded run of that name."""
     folder = Path(run)
     if (folder / "config.json").exists():
-        model, tokenizer, config, _ = training.load(folder, which)
+        model, tokenizer, config, about = training.load(folder, which)
         return Opened(
             model,
             tokenizer,
             config.corpus,
             config.rows != "windows",
-            lambda part: getattr(training.prepare(config), part),
+            lambda part: getattr(text_of(config, folder, about), part),
         )
     if not (records.FOLDER / run / "weights.safetensors").exists():
         known = sorted(path.parent.name for path in records.FOLDER.glob("*/weights.safetensors"))
@@ -228,6 +232,13 @@ def open_run(run: str, which: str) -> Opened:
         return data.texts(getattr(text, part).splitlines(keepends=True), tokenizer)
 
     return Opened(model, tokenizer, "storyland", True, texts)
+
+
+def text_of(config: TrainConfig, folder: Path, about: dict) -> training.Prepared:
+    """The text of a run, which must be that which its checkpoint was trained on."""
+    texts = training.prepare(config)
+    texts.check(folder, about)
+    return texts
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 """Files that are whole or not there: a checkpoint is one safetensors file, tensors and JSON."""
 
+import contextlib
+import hashlib
 import json
 import os
 from collections.abc import Callable
@@ -33,7 +35,8 @@ def atomically(path: Path, write: Callable[[Path], object]) -> None:
     except OSError as error:
         raise CheckpointError(f"{path} cannot be written ({error.strerror or error}).") from None
     finally:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # it never came to be
+            part.unlink()
 
 
 def save(path: Path, tensors: dict[str, Tensor], about: dict) -> None:
@@ -53,6 +56,15 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict]:
         raise CheckpointError(f"{path} does not exist.") from None
     except (OSError, SafetensorError, TypeError, KeyError, ValueError) as error:
         raise CheckpointError(f"{path} is no checkpoint of ours ({error}).") from None
+
+
+def digest(*paths: Path) -> str:
+    """What changes whenever the content of one of the files does."""
+    whole = hashlib.sha256()
+    for path in paths:
+        with open(path, "rb") as file:
+            whole.update(hashlib.file_digest(file, "sha256").digest())
+    return whole.hexdigest()
 
 
 def write_json(path: Path, content: dict) -> None:

@@ -71,7 +71,7 @@ class TrainConfig:
             if value is not None and value < 1:
                 raise TrainError(f"{name} is {value}: give a whole number, 1 or more.")
         for name in ("seed", "warm_up", "weight_decay", "momentum", "beta_1", "beta_2"):
-            if not getattr(self, name) >= 0:
+            if not 0 <= getattr(self, name) < math.inf:
                 raise TrainError(f"{name} is {getattr(self, name)}: give a number, 0 or more.")
         for name in ("beta_1", "beta_2", "momentum"):
             if not getattr(self, name) < 1:
@@ -93,9 +93,16 @@ class TrainConfig:
     def read(cls, path: Path) -> "TrainConfig":
         """The configuration that a run's config.json holds."""
         stored = checkpoint.read_json(path)
-        known = [field.name for field in fields(cls)]
-        if unknown := [name for name in stored if name not in known]:
-            raise TrainError(f"{path} has {unknown[0]!r}: it is of another version of tinygpt.")
+        for kind, part in ((cls, stored), (GPTConfig, stored.get("model", {}))):
+            known = [field.name for field in fields(kind)]
+            for name in part:
+                if name not in known:
+                    raise TrainError(
+                        f"{path} has {name!r}, which a run has not: it is of another version of "
+                        "tinygpt, or of another program."
+                    )
+        if not stored.get("model", {}).get("vocab_size"):
+            raise TrainError(f"{path} says nothing of a model: it is not of a run.")
         model = GPTConfig(**stored.pop("model"))
         return cls(**stored | {"out": path.parent, "model": model})
 
@@ -160,6 +167,7 @@ PRESETS = {
     },
     "shakespeare-laptop": PLAYS
     | {
+        # Half of the parameters are in a table, which takes hardly any time.
         "model": replace(
             _model(65, 64, 2, 4, 128), rotary_base=30.0, activation="relu2", ngram_rows=3072
         ),
@@ -169,8 +177,10 @@ PRESETS = {
     },
     "shakespeare-gpu": PLAYS
     | {
-        "model": replace(_model(65, 256, 6, 6, 384), rotary_base=100.0, dropout=0.2),
-        "steps": 1500,
+        "model": replace(
+            _model(65, 256, 6, 6, 384), rotary_base=100.0, activation="relu2", dropout=0.2
+        ),
+        "steps": 1000,
         "batch_size": 64,
         "valid_texts": 10_000,
     },

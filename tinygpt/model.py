@@ -41,17 +41,18 @@ class ModelError(ValueError):
 class GPTConfig:
     """What a model is made of. The defaults are GPT-2's; the sizes are a laptop's."""
 
-    vocab_size: int
+    vocab_size: int  # how many different tokens there are
     context: int = 256  # the most positions a text may have
-    num_layers: int = 4
-    num_heads: int = 4
-    d_model: int = 128
+    num_layers: int = 4  # blocks, one after the other
+    num_heads: int = 4  # of attention, side by side in each block
+    d_model: int = 128  # the width: numbers that stand for a position
     num_kv_heads: int | None = None  # heads of keys and values, shared by the others; None: all
     mlp_hidden: int | None = None  # None: 4 d_model, and for swiglu 8/3 of it, which costs the same
-    norm: Literal["layernorm", "rmsnorm"] = "layernorm"
+    norm: Literal["layernorm", "rmsnorm"] = "layernorm"  # before each layer, or after it
+    # added to embeddings (learned, sinusoidal), or queries and keys are turned by them (rotary)
     positions: Literal["learned", "sinusoidal", "rotary", "none"] = "learned"
-    rotary_base: float = 10_000.0
-    activation: Literal["gelu", "gelu_tanh", "relu2", "swiglu"] = "gelu_tanh"
+    rotary_base: float = 10_000.0  # the larger, the slower the slowest pair of numbers turns
+    activation: Literal["gelu", "gelu_tanh", "relu2", "swiglu"] = "gelu_tanh"  # of the MLP
     qk_norm: bool = False  # RMSNorm on each query and key
     bias: bool = True  # in the linear layers and in LayerNorm; the output head has none
     tied: bool = True  # the output head is the embedding
@@ -65,7 +66,7 @@ class GPTConfig:
     copy_head: bool = False  # tokens of the text so far get a chance of their own: see CopyHead
     ngram_rows: int | None = None  # of a table that knows two and three tokens together: see NGrams
     dropout: float = 0.0  # of embeddings, attention weights, and what each layer adds
-    norm_eps: float = 1e-5
+    norm_eps: float = 1e-5  # added before the root, so that no norm divides by zero
 
     def __post_init__(self):
         for field in fields(self):

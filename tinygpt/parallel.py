@@ -31,6 +31,14 @@ WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)
 REMEMBERED = "optimiser/"  # begins the names of what optimisers remember of a parameter
 
 
+class DeviceError(ValueError):
+    """A device that is not there. The message is one line."""
+
+    def _render_traceback_(self):
+        # A notebook shows this one line: the mistake is in the name.
+        return [str(self)]
+
+
 @dataclass(frozen=True)
 class Place:
     """Where a process stands among all."""
@@ -58,18 +66,29 @@ class Place:
 
 
 def find_device(name: str | None = None) -> torch.device:
-    """The device called `name`, or the fastest that PyTorch finds."""
-    if name is None:
-        gpu = torch.accelerator.current_accelerator(check_available=True)
-        name = "cpu" if gpu is None else gpu.type
-    return torch.device(name)
+    """The device called `name`, or the fastest that PyTorch finds; DeviceError without it."""
+    gpu = torch.accelerator.current_accelerator(check_available=True)
+    there = ["cpu"] if gpu is None else ["cpu", gpu.type]
+    try:
+        device = torch.device(name or there[-1])
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError):
+        raise DeviceError(
+            f"PyTorch finds no device {name!r} here: choose {' or '.join(there)}."
+        ) from None
+    return device
+
+
+def launched() -> bool:
+    """Whether `torchrun` started this process."""
+    return dist.is_torchelastic_launched()
 
 
 @contextmanager
 def join(device: str | None = None) -> Iterator[Place]:
     """This process's place; those that `torchrun` started are brought together."""
     found = find_device(device)
-    if not dist.is_torchelastic_launched():
+    if not launched():
         yield Place(found)
         return
     if found.type == "cuda":

@@ -42,7 +42,7 @@ from tinygpt.generate import generate
 from tinygpt.model import GPT, GPTConfig
 from tinygpt.tokenizer import BPETokenizer, CharTokenizer
 
-CHUNK = 32  # texts evaluated at a time
+CHUNK = 32  # texts evaluated at a time, where nothing else is said
 TOKENIZER_TEXT = 1_000_000  # characters that a BPE tokenizer learns from
 LAST, BEST = "last.safetensors", "best.safetensors"
 
@@ -174,23 +174,26 @@ def fit(
 
 
 @torch.no_grad()
-def log_probs(model: nn.Module, texts: Texts) -> list[Tensor]:
-    """For each text ln P of each of its tokens given those before it in the text: nats, (T,)."""
+def log_probs(model: nn.Module, texts: Texts, rows: int = CHUNK) -> list[Tensor]:
+    """For each text ln P of each of its tokens given those before it in the text: nats, (T,).
+
+    `rows` texts are computed at a time.
+    """
     model.eval()
     device = next(model.parameters()).device
     lengths = texts.lengths(torch.arange(len(texts))).tolist()
     found = []
-    for which in torch.arange(len(texts)).split(CHUNK):
+    for which in torch.arange(len(texts)).split(rows):
         longest = max(lengths[i] for i in which)
-        rows = texts.rows(which, longest + 1).to(device)
-        nats = _nats(model, rows).float().cpu()  # (B, T); a text does not see what follows it
+        ids = texts.rows(which, longest + 1).to(device)
+        nats = _nats(model, ids).float().cpu()  # (B, T); a text does not see what follows it
         found += [-row[: lengths[i]] for row, i in zip(nats, which, strict=True)]
     return found
 
 
-def bits_per_char(model: nn.Module, texts: Texts) -> float:
-    """Bits a character over all the texts, their newlines included."""
-    nats = -sum(one.sum(dtype=torch.float64).item() for one in log_probs(model, texts))
+def bits_per_char(model: nn.Module, texts: Texts, rows: int = CHUNK) -> float:
+    """Bits a character over all the texts, their newlines included; `rows` of them at a time."""
+    nats = -sum(one.sum(dtype=torch.float64).item() for one in log_probs(model, texts, rows))
     return nats / texts.num_chars / math.log(2)
 
 
@@ -215,20 +218,27 @@ def train(
                 f"batch_size is {config.batch_size} and there are {place.world} processes: each "
                 "takes as many rows, so give a multiple."
             )
+        if config.shard and not parallel.launched():
+            raise TrainError(
+                "shard leaves to each process its share of the weights, and here is one process: "
+                "start them by torchrun --nproc-per-node 2 -m tinygpt train --shard ..."
+            )
         _check_folder(config)
         texts = prepare(config, place)
-        if place.first:
-            for part in config.out.glob("*.part*"):  # of a process that was killed as it wrote
-                part.unlink()
-            checkpoint.atomically(config.out / "tokenizer.json", texts.tokenizer.save)
-            checkpoint.write_json(config.out / "config.json", config.described())
-        run = _Run(config, texts, place)
         try:
+            run = _Run(config, texts, place)
+            if place.first:  # not before: a run that cannot start leaves its folder as it was
+                for part in config.out.glob("*.part*"):  # of a process that was killed as it wrote
+                    part.unlink()
+                checkpoint.atomically(config.out / "tokenizer.json", texts.tokenizer.save)
+                checkpoint.write_json(config.out / "config.json", config.described())
             run.follow(watch)
-        except torch.OutOfMemoryError:
+            place.wait()
+            return _record(run, command)
+        except (RuntimeError, MemoryError) as error:
+            if not _is_memory(error):
+                raise
             raise TrainError(_too_large(config, place)) from None
-        place.wait()
-        return _record(run, command)
 
 
 def _check_folder(config: TrainConfig) -> None:
@@ -236,11 +246,14 @@ def _check_folder(config: TrainConfig) -> None:
     path = config.out / "config.json"
     if not path.exists():
         return
+    begun = TrainConfig.read(path)  # or an error: that file is not for us to write over
+    if not (config.out / LAST).exists():
+        return  # a run that ended before its first checkpoint
     if not config.resume:
         raise TrainError(
             f"{config.out} holds a run already: go on with it by --resume, or give another --out."
         )
-    before, now = TrainConfig.read(path).described(), config.described()
+    before, now = begun.described(), config.described()
     before, now = before | before.pop("model"), now | now.pop("model")
     for name in before:
         if name not in FREE and before[name] != now[name]:
@@ -258,6 +271,15 @@ class Prepared:
     train: Texts
     valid: Texts
     test: Texts
+    digest: str  # changes whenever the ids to train on, or what they mean, do
+
+    def check(self, folder: Path, about: dict) -> None:
+        """TrainError if the checkpoint in `folder` that says this was trained on another text."""
+        if about["text"] != self.digest:
+            raise TrainError(
+                f"{folder} was trained on a text that has changed since, or was cut into other "
+                "tokens: restore that text, or begin anew with another --out."
+            )
 
 
 def prepare(config: TrainConfig, place: parallel.Place | None = None) -> Prepared:
@@ -273,7 +295,12 @@ def prepare(config: TrainConfig, place: parallel.Place | None = None) -> Prepare
         place.wait()
     kind = BPETokenizer if config.tokenizer == "bpe" else CharTokenizer
     parts = {name: data.load(folder / f"{name}.safetensors") for name in ("train", "valid", "test")}
-    return Prepared(kind.load(folder / "tokenizer.json"), **parts)
+    tokenizer = kind.load(folder / "tokenizer.json")
+    return Prepared(
+        tokenizer,
+        **parts,
+        digest=checkpoint.digest(folder / "tokenizer.json", folder / "train.safetensors"),
+    )
 
 
 def _tokenize(config: TrainConfig, folder: Path) -> None:
@@ -427,12 +454,18 @@ class _Run:
     def _check(self, read: list[list[float]]) -> None:
         for step, values in enumerate(read, start=self.step - len(read) + 1):
             if not all(map(math.isfinite, values)):
-                kept = self.config.out / LAST
-                saved = f"{kept} holds an earlier step" if kept.exists() else "nothing was saved"
-                raise TrainError(
-                    f"The loss or its gradient is not finite at step {step}; {saved}. "
-                    "Start anew with lower learning rates or a longer warm_up."
-                )
+                raise TrainError(self._unsound("The loss or its gradient", step))
+
+    def _unsound(self, what: str, step: int) -> str:
+        kept = self.config.out / LAST
+        if kept.exists():
+            saved = f"{kept} holds an earlier step. Start anew with another --out"
+        else:
+            saved = "nothing was saved. Start anew"
+        return (
+            f"{what} is not finite at step {step}; {saved}, with lower learning rates or a longer "
+            "warm_up."
+        )
 
     def _tell(self, bar, events, read: list[list[float]], seconds: float) -> None:
         config = self.config
@@ -455,7 +488,10 @@ class _Run:
         with torch.autocast(
             self.place.device.type, self.precision, enabled=self.precision is not None
         ):
-            bits = bits_per_char(self.model, self.valid)
+            rows = min(CHUNK, self.config.micro_batch or CHUNK)
+            bits = bits_per_char(self.model, self.valid, rows)
+        if not math.isfinite(bits):
+            raise TrainError(self._unsound("The loss on the validation text", self.step))
         loss = sum(losses) / len(losses)
         point = {"step": self.step, "loss": round(loss, 4), "valid_bits": round(bits, 4)}
         self.curve.append(point)
@@ -468,7 +504,12 @@ class _Run:
             return
         if self.model.config.tied:
             model = {name: value for name, value in model.items() if not name.startswith("head.")}
-        about = {"step": self.step, "curve": self.curve, "model": asdict(self.model.config)}
+        about = {
+            "step": self.step,
+            "curve": self.curve,
+            "model": asdict(self.model.config),
+            "text": self.texts.digest,
+        }
         best = min(self.curve, key=lambda point: point["valid_bits"], default=None)
         if best and best is self.curve[-1] and best["step"] == self.step:
             checkpoint.save(self.config.out / BEST, model, about)
@@ -476,6 +517,7 @@ class _Run:
 
     def _load(self) -> None:
         tensors, about = checkpoint.load(self.config.out / LAST)
+        self.texts.check(self.config.out, about)
         parallel.scatter(tensors, self.model, self.optimisers)
         self.step, self.curve = about["step"], about["curve"]
         self.sums = {name: about[name] for name in self.sums}
@@ -493,13 +535,23 @@ def _precision(config: TrainConfig, device: torch.device) -> torch.dtype | None:
     return torch.bfloat16 if config.precision == "bfloat16" else None
 
 
+def _is_memory(error: Exception) -> bool:
+    """Whether a device, or the computer, was out of memory: on a CPU torch's error is a general
+    one."""
+    said = str(error).lower()
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
+        "allocat" in said and ("can't allocate memory" in said or "not enough memory" in said)
+    )
+
+
 def _too_large(config: TrainConfig, place: parallel.Place) -> str:
     rows = min(config.micro_batch or config.batch_size, config.batch_size // place.world)
     if rows == 1:
         return f"{place.device} has too little memory for one row: take a smaller model or context."
+    resume = " --resume" if (config.out / LAST).exists() else ""
     return (
         f"{place.device} has too little memory for {rows} rows at once: halve that by "
-        f"--micro-batch {rows // 2}, which changes nothing else."
+        f"--micro-batch {rows // 2}{resume}, which changes nothing else."
     )
 
 

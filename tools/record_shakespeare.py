@@ -12,15 +12,16 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from tqdm import tqdm
 
 from tinygpt import data, optim, train
-from tinygpt.config import RECIPE
+from tinygpt.config import TrainConfig, configure
 from tinygpt.corpora import corpus
-from tinygpt.model import GPT, GPTConfig
+from tinygpt.model import GPT
 from tinygpt.tokenizer import CharTokenizer
 
 # nanoGPT's README, for a computer without a GPU; and its configuration for one GPU.
@@ -30,11 +31,11 @@ CPU = (
     "--dropout=0.0"
 ).split()
 STORED = Path("out-shakespeare-char") / "ckpt.pt"
-# Steps: learning rates of AdamW and of Muon. A short run wants higher ones.
-RATES = {120: (1e-2, 0.03), 220: (1e-2, 0.03), 2200: (5e-3, 0.02)}
-# As many parameters as nanoGPT's four blocks, half of them in a table that takes hardly any time.
-CPU_SIZES = {"num_layers": 2, "num_heads": 4, "d_model": 128, "ngram_rows": 3072}
-OURS = RECIPE | {"rotary_base": 30.0, "activation": "relu2"}
+# It looks at the validation text now and then. The clock is to time its training alone.
+NO_LOOKS = ["--eval_iters=1", "--eval_interval=1000000"]
+LOOKS = 4  # of ours at the whole validation text, outside the clock
+# What a short run of ours changes in its preset: it wants higher learning rates.
+SHORT = {"learning_rate": 1e-2, "matrix_learning_rate": 0.03}
 
 
 def split(source: str) -> tuple[str, str]:
@@ -49,84 +50,94 @@ def laptop(name: str, source: str, nanogpt: Path) -> dict:
     """nanoGPT's setting for a CPU, its own code first, then the modern model of as many parameters:
     for about a twentieth of its processor time, a tenth, and as much. One thread each."""
     torch.set_num_threads(1)
-    sizes = {"context": 64} | CPU_SIZES
-    return beside(source, nanogpt, CPU, sizes, batch_size=12, rates=RATES, device="cpu")
+    config = configure(name, device="cpu")
+    short = [replace(config, steps=steps, **SHORT) for steps in (120, 220)]
+    return beside(source, nanogpt, CPU, [*short, config])
 
 
 def gpu(name: str, source: str, nanogpt: Path) -> dict:
     """nanoGPT's setting for one GPU (10.65M parameters), its own code first, then the modern model
     of about as many parameters for about a quarter of its time."""
-    sizes = {"context": 256, "num_layers": 6, "num_heads": 6, "d_model": 384, "dropout": 0.2}
-    return beside(
-        source, nanogpt, [], sizes, batch_size=64, rates={1000: (5e-3, 0.02)}, device="cuda"
-    )
+    return beside(source, nanogpt, [], [configure(name, device="cuda")])
 
 
-def beside(
-    source: str,
-    nanogpt: Path,
-    arguments: list[str],
-    sizes: dict,
-    batch_size: int,
-    rates: dict[int, tuple[float, float]],
-    device: str,
-) -> dict:
-    """nanoGPT with these arguments, then ours with as many characters a step, for each number of
-    steps with its learning rates."""
+def beside(source: str, nanogpt: Path, arguments: list[str], configs: list[TrainConfig]) -> dict:
+    """nanoGPT with these arguments, then ours with each of the configurations, the last of which
+    is the preset."""
     text, valid_text = split(source)
-    context = sizes["context"]
-    theirs = peer(nanogpt, text + valid_text, arguments, context, device)
+    preset = configs[-1]
+    context = preset.model.context
+    theirs = peer(nanogpt, text + valid_text, arguments, context, preset.device)
     tokenizer = CharTokenizer.train(text + valid_text)
     texts = data.stream(text, tokenizer, context)
     valid = data.stream(valid_text, tokenizer, context)
-    rows = {"nanoGPT": theirs}
-    for steps, pair in rates.items():
-        row = ours(texts, valid, sizes, batch_size, steps, pair, device)
-        rows[f"modern, {steps} steps"] = row
+    rows, curves = {"nanoGPT": theirs}, {}
+    for config in configs:
+        name = f"modern, {config.steps} steps"
+        model, rows[name], curves[name] = ours(config, tokenizer.vocab_size, texts, valid)
     for row in rows.values():
         row["share_of_time"] = round(row["seconds"] / theirs["seconds"], 3)
-    return {"training": {"batch_size": batch_size} | sizes, "figures": rows}
+    head = ["git", "-C", str(nanogpt), "rev-parse", "HEAD"]
+    commit = subprocess.run(head, capture_output=True, text=True, check=True).stdout.strip()
+    training = preset.described()
+    del training["out"]
+    return {
+        "nanogpt": {"commit": commit, "arguments": arguments},
+        "training": training,
+        "curve": curves,
+        "figures": rows,
+        "samples": [train.sample(model, tokenizer, tokens=300, seed=seed) for seed in range(3)],
+    }
 
 
 def ours(
-    texts: data.Texts,
-    valid: data.Texts,
-    sizes: dict,
-    batch_size: int,
-    steps: int,
-    rates: tuple[float, float],
-    device: str,
-) -> dict:
-    """The modern model, trained with Muon."""
-    torch.manual_seed(0)
-    model = GPT(GPTConfig(65, **sizes, **OURS)).to(device)
+    config: TrainConfig, vocab_size: int, texts: data.Texts, valid: data.Texts
+) -> tuple[GPT, dict, list[dict]]:
+    """Train the modern model as `config` says: the model, its figures, and its curve."""
+    device = config.device
+    torch.manual_seed(config.seed)
+    model = GPT(replace(config.model, vocab_size=vocab_size)).to(device)
     optimisers = optim.make(
         model,
-        "muon",
-        learning_rate=rates[0],
-        matrix_learning_rate=rates[1],
-        embedding_learning_rate=2e-2,
-        weight_decay=0.0,
+        config.optimiser,
+        learning_rate=config.learning_rate,
+        matrix_learning_rate=config.matrix_learning_rate,
+        embedding_learning_rate=config.embedding_learning_rate,
+        weight_decay=config.weight_decay,
+        betas=(config.beta_1, config.beta_2),
+        momentum=config.momentum,
     )
-    draws = data.Draws(texts, sizes["context"] + 1, batch_size, shifted=True)
+    draws = data.Draws(texts, config.model.context + 1, config.batch_size, shifted=True)
     loss_of = train.NextToken(model, torch.bfloat16 if device == "cuda" else None)
     if device == "cuda":
         loss_of.compile()
+
+    def factor(step: int) -> float:
+        return optim.schedule(step, config.steps, config.warm_up, config.schedule, config.decay)
+
+    steps, losses, curve, seconds = config.steps, [], [], 0.0
     started = clock(device)
     done = train.learn(
-        loss_of, optimisers, draws, lambda step: optim.schedule(step, steps, 20), steps=steps
+        loss_of, optimisers, draws, factor, steps=steps, seed=config.seed, clip=config.clip
     )
-    losses = torch.stack([loss for _, loss, _ in tqdm(done, total=steps, unit="step")])
-    seconds = clock(device) - started
-    return {
+    for step, loss, _ in tqdm(done, total=steps, unit="step"):
+        losses.append(loss)
+        if (step + 1) % (steps // LOOKS) == 0:
+            seconds += clock(device) - started
+            mean = torch.stack(losses[-50:]).mean().item()
+            point = {"step": step + 1, "loss": round(mean, 4)}
+            curve.append(point | {"valid_loss": round(nats(model, valid), 4)})
+            started = clock(device)
+    figures = {
         "steps": steps,
-        "learning_rate": rates[0],
-        "matrix_learning_rate": rates[1],
+        "learning_rate": config.learning_rate,
+        "matrix_learning_rate": config.matrix_learning_rate,
         "parameters": model.num_parameters(),
         "seconds": round(seconds, 1),
-        "train_loss": round(losses[-50:].mean().item(), 4),
-        "valid_loss": round(nats(model, valid), 4),
+        "train_loss": curve[-1]["loss"],
+        "valid_loss": curve[-1]["valid_loss"],
     }
+    return model, figures, curve
 
 
 def clock(device: str) -> float:
@@ -153,8 +164,9 @@ def peer(folder: Path, text: str, arguments: list[str], context: int, device: st
         prepare.with_name("input.txt").write_text(text, encoding="utf-8", newline="\n")
         command(work, [str(prepare)], "cpu")
         call = ["train.py", "config/train_shakespeare_char.py", *arguments]
-        start_up = command(work, [*call, "--max_iters=0"], device)  # and a first evaluation
-        seconds = command(work, call, device) - start_up
+        start_up = command(work, [*call, *NO_LOOKS, "--max_iters=0"], device)
+        seconds = command(work, [*call, *NO_LOOKS], device) - start_up
+        command(work, call, device)  # once more with its looks, which choose the weights it keeps
         stored = torch.load(work / STORED, weights_only=False, map_location="cpu")
         parameters, loss = peer_loss(work, stored, text, context)
         return {

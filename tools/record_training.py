@@ -21,6 +21,7 @@ from tinygpt.tokenizer import BPETokenizer
 CONTEXT = 224  # tokens: the longest story
 BATCH = 8  # stories a step
 VALID = 200_000  # characters of validation text
+LOOK = 50  # steps that a point of a training curve stands for
 
 # What is measured by itself: GPT-2 with this one change.
 SMALL = {"num_layers": 2, "num_heads": 4, "d_model": 64}
@@ -57,7 +58,7 @@ PIECES = {
 
 # From here to there in size: layers, width.
 SIZES = ((1, 32), (2, 48), (3, 64), (4, 96), (4, 128))
-SCALING_STEPS = 1200
+SCALING_STEPS, SCALING_SEED = 1200, 0
 
 
 def stories(characters: str) -> tuple[BPETokenizer, data.Texts, data.Texts]:
@@ -75,12 +76,16 @@ def floor() -> float:
     return -sum(map(oracle.log_prob, lines)) / sum(map(len, lines)) / math.log(2)
 
 
-def one(job: dict, texts: data.Texts, valid: data.Texts, vocab_size: int) -> dict:
-    """Train one small model on one thread, and measure it."""
+def one(job: dict, tokenizer: BPETokenizer, texts: data.Texts, valid: data.Texts) -> dict:
+    """Train one small model on one thread, and measure it.
+
+    Its curve holds the training loss, nats a token: means over LOOK steps.
+    """
     torch.set_num_threads(1)
     started = time.process_time()
     torch.manual_seed(job["seed"])
-    model = GPT(preset("gpt2", vocab_size=vocab_size, context=CONTEXT, **job["model"]))
+    sizes = {"vocab_size": tokenizer.vocab_size, "context": CONTEXT}
+    model = GPT(preset("gpt2", **sizes, **job["model"]))
     if job["optimiser"] == "muon":
         optimisers = optim.make(
             model,
@@ -107,7 +112,8 @@ def one(job: dict, texts: data.Texts, valid: data.Texts, vocab_size: int) -> dic
     ) + (0 if model.config.tied else model.head.weight.numel())
     return job | {
         "valid_bits": train.bits_per_char(model, valid),
-        "loss": sum(losses[-50:]) / 50,
+        "curve": [sum(losses[i : i + LOOK]) / LOOK for i in range(0, len(losses), LOOK)],
+        "sample": train.sample(model, tokenizer, stop=True),
         "parameters": model.num_parameters(),
         "matrices": model.num_parameters() - embeddings,
         "cpu_seconds": time.process_time() - started,
@@ -117,7 +123,7 @@ def one(job: dict, texts: data.Texts, valid: data.Texts, vocab_size: int) -> dic
 def many(jobs: list[dict], processes: int = 2) -> list[dict]:
     """Each job, `processes` of them side by side."""
     tokenizer, texts, valid = stories("10MB")
-    work = partial(one, texts=texts, valid=valid, vocab_size=tokenizer.vocab_size)
+    work = partial(one, tokenizer=tokenizer, texts=texts, valid=valid)
     with ProcessPoolExecutor(processes) as pool:
         return list(tqdm(pool.map(work, jobs), total=len(jobs), unit="run"))
 
@@ -147,6 +153,8 @@ def ablations(name: str) -> dict:
             "valid_bits": [round(run["valid_bits"], 4) for run in five],
             "parameters": five[0]["parameters"],
             "cpu_seconds": [round(run["cpu_seconds"], 1) for run in five],
+            "curve": np.mean([run["curve"] for run in five], axis=0).round(4).tolist(),
+            "sample": five[0]["sample"],
         }
     return {
         "training": {
@@ -155,6 +163,7 @@ def ablations(name: str) -> dict:
             "context": CONTEXT,
             "model": SMALL,
             "seeds": list(SEEDS),
+            "steps_of_a_point": LOOK,
         },
         "learning_rates": {
             piece: {
@@ -189,18 +198,23 @@ def scaling(name: str) -> dict:
             "model": MODERN | {"num_layers": layers, "num_heads": 4, "d_model": width},
             "optimiser": "muon",
             "learning_rate": 5e-3,
-            "seed": seed,
+            "seed": SCALING_SEED,
             "steps": SCALING_STEPS,
         }
         for layers, width in SIZES[::-1]
-        for seed in range(1)
     ]
     runs = sorted(many(jobs), key=lambda run: run["matrices"])
     sizes = np.array([run["matrices"] for run in runs], dtype=float)
     bits = np.array([run["valid_bits"] for run in runs])
     truth = floor()
     return {
-        "training": {"steps": SCALING_STEPS, "batch_size": BATCH, "context": CONTEXT},
+        "training": {
+            "steps": SCALING_STEPS,
+            "batch_size": BATCH,
+            "context": CONTEXT,
+            "seed": SCALING_SEED,
+            "steps_of_a_point": LOOK,
+        },
         "sizes": [
             {
                 "layers": run["model"]["num_layers"],
@@ -209,6 +223,8 @@ def scaling(name: str) -> dict:
                 "matrices": run["matrices"],
                 "valid_bits": round(run["valid_bits"], 4),
                 "cpu_seconds": round(run["cpu_seconds"], 1),
+                "curve": [round(loss, 4) for loss in run["curve"]],
+                "sample": run["sample"],
             }
             for run in runs
         ],

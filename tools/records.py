@@ -1,6 +1,6 @@
 """Repeat the recorded runs that the chapters show, and store them in records/.
 
-    python tools/records.py [NAME ...]    # default: all that need nothing more than this computer
+    python tools/records.py [NAME ...]    # default: all that can be made with what is here
 
 Each record says with which command, when, on what, and from which commit it came.
 """
@@ -151,7 +151,8 @@ NATS = torch.tensor(2.0, dtype=torch.float64).log().item()  # in a bit
 def story(name: str) -> dict:
     """The modern model on Storyland: `python -m tinygpt train` with the preset of this name."""
     with tempfile.TemporaryDirectory() as folder:
-        made = train.train(configure(name, out=Path(folder)))
+        device = "cuda" if name in ON_GPU else "cpu"
+        made = train.train(configure(name, out=Path(folder), device=device))
         model, reader, *_ = train.load(Path(folder))
     described = records.write_model(name, model)
     held_out = data.texts(storyland.held_out(), reader)
@@ -218,8 +219,8 @@ def main() -> None:
         "names",
         nargs="*",
         metavar="NAME",
-        help=f"{', '.join(RUNS)}; on a GPU also {', '.join(ON_GPU)}; "
-        f"with --nanogpt also {', '.join(BESIDE_NANOGPT)}",
+        help=f"{', '.join(RUNS)}; on a GPU also {', '.join(ON_GPU)}; with --nanogpt also "
+        f"{', '.join(BESIDE_NANOGPT)}, the last of them on a GPU",
     )
     parser.add_argument(
         "--nanogpt", type=Path, metavar="FOLDER", help="a clone of nanoGPT, to measure against"
@@ -242,11 +243,16 @@ def main() -> None:
         if name not in RUNS | ON_GPU | BESIDE_NANOGPT:
             known = ", ".join(RUNS | ON_GPU | BESIDE_NANOGPT)
             sys.exit(f"There is no run {name!r}: choose among {known}.")
-    for name in chosen.names or RUNS:
+    gpu = torch.cuda.is_available()
+    able = RUNS | (ON_GPU if gpu else {})
+    if chosen.nanogpt:
+        able |= {name: work for name, work in BESIDE_NANOGPT.items() if gpu or "gpu" not in name}
+    for name in chosen.names or able:
         if name in BESIDE_NANOGPT:
             work = BESIDE_NANOGPT[name]
             where = {"source": chosen.shakespeare, "nanogpt": chosen.nanogpt}
-            record(name, partial(work, **where), command="--nanogpt nanoGPT ")
+            given = "" if chosen.shakespeare == "shakespeare" else "--shakespeare FILE "
+            record(name, partial(work, **where), command=f"--nanogpt nanoGPT {given}")
         else:
             record(name, (RUNS | ON_GPU)[name], command="")
 

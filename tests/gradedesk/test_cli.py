@@ -217,6 +217,14 @@ def test_check_counts_the_public_tests_of_one_s_own_notebook(gradedesk, tmp_path
         assert re.search(r"q7 +0 +4 +0 of 1 tests", out)
 
 
+def test_check_says_which_import_will_fail_at_grading(gradedesk, tmp_path, maker):
+    mine = tmp_path / f"{LAB}.ipynb"
+    mine.write_bytes(maker.last("import gradedesk, torch, __main__; return 1 / 0"))
+    _, out, _ = gradedesk("check", mine, "--course", ROOT)
+    assert "Note: q7 imports gradedesk, which is not there at grading." in out
+    assert out.count("not there at grading") == 1
+
+
 def test_check_of_the_released_lab_in_its_place(gradedesk, tmp_path, maker):
     shutil.copytree(ROOT / "labs" / LAB, tmp_path / "labs" / LAB)
     path = tmp_path / "labs" / LAB / f"{LAB}.ipynb"
