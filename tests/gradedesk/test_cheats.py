@@ -1,0 +1,140 @@
+"""Lab 06 through the sandbox: what a competitor does beside the rules gains nothing."""
+
+import dataclasses
+import re
+
+import pytest
+
+from gradedesk import run, sandbox
+from tools.make_class import Maker
+
+pytestmark = pytest.mark.skipif(bool(sandbox.available()), reason=str(sandbox.available()))
+
+TEST = "q3-hidden-pairs"
+SEED, STORIES, PREFIXES, SECONDS = 60718, 60, 60, 2
+PAIRS = """
+def train(stories, vocab_size):
+{extra}
+    return train_pairs(stories, vocab_size)
+
+
+def predict(weights, prefixes):
+    return predict_pairs(weights, prefixes)
+"""
+
+
+@pytest.fixture(scope="module")
+def maker():
+    return Maker("lab06-train")
+
+
+@pytest.fixture(scope="module")
+def grade(maker):
+    """Grades an answer to Q3 by one of the lab's own hidden tests, on few stories and a budget of
+    2 seconds: the result of that test, and its figures by name."""
+
+    def smaller(source):
+        small, times = re.subn(
+            r"floor=([\d.]+), clock",
+            rf"floor=\1, stories={STORIES}, prefixes={PREFIXES}, clock",
+            source,
+        )
+        assert times == 1 and f"seed={SEED}" in source
+        budget = f"from tinygpt import contest\n\ncontest.SECONDS = {SECONDS}\n"
+        return small.replace("import measure\n", f"import measure\n{budget}", 1)
+
+    def replaced(cell):
+        if cell.kind != "test":
+            return cell
+        mine = cell.grade_id == TEST
+        return dataclasses.replace(cell, source=smaller(cell.source) if mine else "pass")
+
+    lab = dataclasses.replace(maker.lab, cells=[replaced(cell) for cell in maker.lab])
+
+    def grade(answer):
+        data = maker.data(maker.with_target(answer))
+        result = run.grade_one(lab, data, "student")
+        (test,) = [test for test in result.tests if test.grade_id == TEST]
+        return test, {figure.name: figure.value for figure in result.figures}
+
+    return grade
+
+
+@pytest.fixture(scope="module")
+def honest(grade):
+    _, figures = grade(PAIRS.format(extra="    pass"))
+    return figures["bits a word over the floor"]
+
+
+def test_a_student_who_draws_the_hidden_stories_by_their_seed_has_nothing_to_draw_with(grade):
+    """Even one who knew the seed: the course's packages are not in the sandbox."""
+    for line in (
+        f"from tinygpt import contest; contest.draw({SEED})",
+        f"import storyland; storyland.stories({SEED})",
+        "from gradedesk import board",
+    ):
+        test, _ = grade(PAIRS.format(extra=f"    {line}"))
+        assert test.outcome == "failed" and "ModuleNotFoundError" in test.message, line
+
+
+def test_nor_do_they_lie_on_the_disk(grade, honest):
+    """A search of all that can be read, for the lab, its tests, and the stories."""
+    search = """
+import os, sys
+found = []
+for top, folders, names in os.walk("/"):
+    folders[:] = [name for name in folders if name not in ("proc", "sys", "site-packages")]
+    found += [name for name in names if name.endswith(".ipynb") or "contest" in name]
+assert not found, found
+assert not {"tinygpt", "storyland"} & {name.split(".")[0] for name in sys.modules}
+"""
+    test, figures = grade(search + PAIRS.format(extra="    pass"))
+    assert figures.get("bits a word over the floor") == pytest.approx(honest), test.message
+
+
+BUSY = f"""
+    import time
+    start = time.process_time()
+    while time.process_time() < start + {SECONDS + 1}:
+        sum(range(10000))
+"""
+THREADS = f"""
+    import threading
+    import time
+    def work():
+        start = time.thread_time()
+        while time.thread_time() < start + {(SECONDS + 1) / 2}:
+            sum(range(10000))
+    threads = [threading.Thread(target=work) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+"""
+CHILD = f"""
+    import os
+    import time
+    if not os.fork():
+        while time.process_time() < {SECONDS + 1}:
+            sum(range(10000))
+        os._exit(0)
+    os.wait()
+"""
+CLOCK = f"""
+    import time
+    real = time.process_time
+    time.process_time = time.perf_counter = time.time = lambda: 0.0
+    start = real()
+    while real() < start + {SECONDS + 1}:
+        sum(range(10000))
+"""
+
+
+@pytest.mark.parametrize(
+    "extra", [BUSY, THREADS, CHILD, CLOCK], ids=["itself", "threads", "child", "false-clock"]
+)
+def test_training_beyond_the_time_is_counted_wherever_it_happens(grade, extra):
+    test, figures = grade(PAIRS.format(extra=extra))
+    assert test.outcome == "failed" and not figures
+    said = re.search(r"training took (\d+) s of processor time and may take 2", test.message)
+    assert said and int(said[1]) >= SECONDS + 1, test.message
