@@ -72,7 +72,7 @@ class: setup system  ## make a class, hostile submissions too, and grade it (LAB
 soak: setup system  ## grade 2,000 submissions while the grader is killed again and again
 	@$(PY) tools/soak.py
 
-records: setup  ## repeat the recorded runs (80 minutes; NANOGPT=folder SHAKESPEARE=file for more)
+records: setup  ## repeat the recorded runs (an hour; NANOGPT=folder SHAKESPEARE=file for more)
 	@$(PY) tools/records.py $(if $(NANOGPT),--nanogpt "$(NANOGPT)") \
 		$(if $(SHAKESPEARE),--shakespeare "$(SHAKESPEARE)")
 
