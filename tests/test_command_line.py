@@ -107,7 +107,7 @@ NEW = ["--out", "new", "--corpus", "stories.txt"]
         (["train", *TINY, *NEW, "--d-model", "33"], "num_heads is 2 and d_model 33: the heads"),
         (["train", *TINY, *NEW, "--optimiser", "sgd"], "invalid choice 'sgd'"),
         (["train", *TINY, *NEW, "--stepz", "3"], "--stepz"),
-        (["train", *TINY, *NEW, "--weight-decay", "inf"], "weight_decay is inf: give a number, 0 or"),
+        (["train", *TINY, *NEW, "--weight-decay", "inf"], "weight_decay is inf: give a number"),
         (["train", *TINY, *NEW, "--device", "tpu9"], "no device 'tpu9' here: choose cpu"),
         (["train", *TINY, *NEW, "--device", "cuda:99"], "no device 'cuda:99' here: choose cpu"),
         (["train", *TINY, *NEW, "--shard"], "here is one process: start them by torchrun"),
