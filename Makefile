@@ -58,7 +58,8 @@ system:  ## install what the grader's tests take from Debian or Ubuntu (bubblewr
 	@$(PYTHON) tools/system.py
 
 lab: setup  ## open JupyterLab in the labs folder
-	@$(PY) -m jupyterlab --notebook-dir labs
+	@$(PY) -m jupyterlab --notebook-dir labs \
+		$(if $(filter 0,$(shell id -u)),--allow-root)  # in a container one is root
 
 notebooks: setup  ## run chapters and solutions and store their outputs
 	@$(PY) tools/notebooks.py chapters solutions
