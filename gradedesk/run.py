@@ -687,7 +687,8 @@ def absent(answers: dict[str, str], packages: list[Path]) -> list[str]:
     line that says so."""
     said = []
     for grade_id, source in answers.items():
-        with contextlib.suppress(SyntaxError):  # it fails when it is run, and says so
+        with contextlib.suppress(SyntaxError, ValueError, RecursionError, MemoryError):
+            # What cannot be parsed fails when it is run, and says so there.
             for name in sorted({name.split(".")[0] for name in imported(source)}):
                 if (folder := _own(name)) and folder not in packages:
                     said.append(f"{grade_id} imports {name}, which is not there at grading.")
