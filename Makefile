@@ -51,7 +51,7 @@ serve: book  ## show the book on http://127.0.0.1:8000 (PORT=8001 for another po
 test: book system  ## run every test, notebooks included
 	$(PYTEST)
 
-test-fast: book system  ## the same without the slow notebooks
+test-fast: book system  ## the same without the notebooks
 	$(PYTEST) -m "not slow"
 
 system:  ## install what the grader's tests take from Debian or Ubuntu (bubblewrap, PostgreSQL)

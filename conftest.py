@@ -1,4 +1,4 @@
-"""What every test run shares: the slow mark of notebooks, and NO_SKIP=1, which fails what skips."""
+"""What every test run shares: notebooks are marked slow, and NO_SKIP=1 fails what skips."""
 
 import os
 
@@ -8,10 +8,9 @@ NO_SKIP = os.environ.get("NO_SKIP") == "1"
 
 
 def pytest_collection_modifyitems(items):
-    """Mark the cells of a notebook as slow where its first cell has the tag `slow`."""
+    """Mark the cells of notebooks as slow."""
     for item in items:
-        notebook = getattr(item.parent, "nb", None)
-        if notebook and notebook.cells and "slow" in notebook.cells[0].metadata.get("tags", []):
+        if item.path.suffix == ".ipynb":
             item.add_marker(pytest.mark.slow)
 
 
