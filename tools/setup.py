@@ -5,7 +5,7 @@
     python tools/setup.py --venv PATH        # an environment of your own: checked, never changed
 
 A second run with the same pins returns at once. It needs nothing but Python, so
-that it also serves where there is no `make`.
+that it also serves where there is no `make`. What pip says goes to .venv/pip.log.
 """
 
 import argparse
@@ -14,6 +14,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -27,8 +28,8 @@ INDEX = "https://download.pytorch.org/whl/"
 # What the pages, the labs and the tests import; an environment of one's own must hold them.
 NEEDED = (
     "bs4 filelock hypothesis importlinter ipykernel jupyter_book jupyterlab matplotlib nbclient "
-    "nbgrader nbval numpy platformdirs pytest requests rich ruff tokenizers torch tqdm "
-    "transformers xdist"
+    "nbgrader nbval numpy platformdirs pytest pytest_timeout requests rich ruff scipy tokenizers "
+    "torch tqdm transformers xdist"
 ).split()
 
 
@@ -68,9 +69,16 @@ def install(choice):
     done = stamp.read_text(encoding="utf-8").split() if stamp.exists() else ["", "", ""]
     steps = []
     if done[0] != pins or choice not in ("", done[2]):
-        steps += [[*torch_requirement(choice), "--constraint", PINS], ["--requirement", PINS]]
+        steps += [
+            (
+                "PyTorch, usually 1 to 3 minutes",
+                [*torch_requirement(choice), "--constraint", PINS],
+            ),
+            ("about 200 packages, usually 1 to 3 minutes", ["--requirement", PINS]),
+        ]
     if steps or done[1] != project:
-        steps += [["--no-deps", "--no-build-isolation", "--editable", ROOT]]
+        course = ["--no-deps", "--no-build-isolation", "--editable", ROOT]
+        steps += [("the course itself, a few seconds", course)]
     if not steps:
         return
     python = OWN / PYTHON
@@ -79,11 +87,27 @@ def install(choice):
         print("Making .venv; the first time this takes some minutes and about 2 GB.", flush=True)
         subprocess.run([sys.executable, "-m", "venv", OWN], check=True)
     stamp.unlink(missing_ok=True)
-    for arguments in steps:
-        pip = [python, "-m", "pip", "--disable-pip-version-check", "install", *arguments]
-        if subprocess.run(pip).returncode:
-            sys.exit("The environment is not complete: see pip's lines above, then run this again.")
+    log = OWN / "pip.log"
+    log.write_bytes(b"")
+    for number, (what, arguments) in enumerate(steps, 1):
+        print(f"[{number}/{len(steps)}] Installing {what} ... ", end="", flush=True)
+        started = time.monotonic()
+        pip(python, arguments, log)
+        print(f"{time.monotonic() - started:.0f} s", flush=True)
     stamp.write_text(f"{pins} {project} {choice or done[2] or 'default'}", encoding="utf-8")
+
+
+def pip(python, arguments, log):
+    """Install without a word; where that fails, show the error and say where the rest stands."""
+    command = [python, "-m", "pip", "--disable-pip-version-check", "install", *arguments]
+    with log.open("ab") as out:
+        failed = subprocess.run(command, stdout=out, stderr=subprocess.STDOUT).returncode
+    if failed:
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+        errors = [line for line in lines if re.match(r"\s*(ERROR|error)\b", line)]
+        print("failed", *(errors or lines)[-5:], sep="\n", flush=True)
+        shown = log.relative_to(ROOT).as_posix()
+        sys.exit(f"The environment is not complete. All that pip said is in {shown}; run this again.")
 
 
 def check(venv):
