@@ -4,8 +4,15 @@
 in 16 bits. `make records` repeats the runs.
 """
 
+import functools
 import json
+import os
+import platform
+import re
+import subprocess
+import sys
 from dataclasses import asdict
+from importlib.metadata import version
 from pathlib import Path
 
 import torch
@@ -69,3 +76,30 @@ def _fill(model: GPT, weights: dict[str, torch.Tensor]) -> None:
     if model.config.tied:
         weights["head.weight"] = weights["embedding.weight"]
     model.load_state_dict(weights)
+
+
+def processor() -> str:
+    """The processor's trade name, or its architecture where the system does not tell."""
+    if sys.platform == "linux":
+        cpuinfo = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+        if match := re.search(r"^model name\s*:\s*(.+)$", cpuinfo, re.MULTILINE):
+            return match[1]
+    if sys.platform == "darwin":
+        command = ["sysctl", "-n", "machdep.cpu.brand_string"]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    return platform.processor() or platform.machine()
+
+
+@functools.cache
+def machine() -> str:
+    """With what and on which hardware this process runs, as half a sentence."""
+    usable = getattr(os, "sched_getaffinity", None)
+    cores = len(usable(0)) if usable else os.cpu_count()
+    if torch.cuda.is_available():
+        gpu = torch.cuda.get_device_name()
+    else:
+        gpu = "Apple GPU" if torch.backends.mps.is_available() else "no GPU"
+    return (
+        f"Python {platform.python_version()}, PyTorch {torch.__version__} and "
+        f"NumPy {version('numpy')}, on {cores} cores of {processor()}, {gpu}"
+    )

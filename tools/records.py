@@ -22,7 +22,6 @@ import record_gpu
 import record_shakespeare
 import record_training
 import torch
-from notebooks import machine
 
 import storyland
 from tinygpt import data, mlp, records, train
@@ -32,6 +31,7 @@ from tinygpt.generate import generate
 from tinygpt.mlp import MLP, MLPConfig
 from tinygpt.model import GPT, preset
 from tinygpt.ngram import KneserNey
+from tinygpt.records import machine
 from tinygpt.tokenizer import BPETokenizer
 
 CONTEXT = 224  # tokens: the longest story

@@ -107,7 +107,7 @@ def pip(python, arguments, log):
         errors = [line for line in lines if re.match(r"\s*(ERROR|error)\b", line)]
         print("failed", *(errors or lines)[-5:], sep="\n", flush=True)
         shown = log.relative_to(ROOT).as_posix()
-        sys.exit(f"The environment is not complete. All that pip said is in {shown}; run this again.")
+        sys.exit(f"The environment is not complete: what pip said is in {shown}. Run this again.")
 
 
 def check(venv):

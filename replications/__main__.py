@@ -1,0 +1,5 @@
+"""`python -m replications`: see replications.run."""
+
+from replications.run import main
+
+main()
