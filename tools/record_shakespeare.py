@@ -1,18 +1,23 @@
-"""Tiny Shakespeare by characters, side by side with nanoGPT's own code in the same run.
+"""Tiny Shakespeare by characters, side by side with nanoGPT's own code, both sides searched alike.
 
 git clone https://github.com/karpathy/nanoGPT
 python tools/records.py --nanogpt nanoGPT shakespeare-laptop
+
+Each try is kept in runs/<name>-tries.jsonl as it comes, so a run that was stopped goes on.
 """
 
+import json
 import math
 import os
 import resource
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import replace
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
@@ -24,120 +29,278 @@ from tinygpt.corpora import corpus
 from tinygpt.model import GPT
 from tinygpt.tokenizer import CharTokenizer
 
-# nanoGPT's README, for a computer without a GPU; and its configuration for one GPU.
+# nanoGPT's README, for a computer without a GPU.
 CPU = (
-    "--device=cpu --compile=False --eval_iters=20 --log_interval=100 --block_size=64 "
-    "--batch_size=12 --n_layer=4 --n_head=4 --n_embd=128 --max_iters=2000 --lr_decay_iters=2000 "
-    "--dropout=0.0"
+    "--device=cpu --compile=False --log_interval=100 --block_size=64 --batch_size=12 --n_layer=4 "
+    "--n_head=4 --n_embd=128 --dropout=0.0"
 ).split()
 STORED = Path("out-shakespeare-char") / "ckpt.pt"
-# It looks at the validation text now and then. The clock is to time its training alone.
-NO_LOOKS = ["--eval_iters=1", "--eval_interval=1000000"]
-LOOKS = 4  # of ours at the whole validation text, outside the clock
-# What a short run of ours changes in its preset: it wants higher learning rates.
-SHORT = {"learning_rate": 1e-2, "matrix_learning_rate": 0.03}
+SIDES = ("nanoGPT", "modern")
+# What is tried on each side: the learning rate, and for ours what its three are multiplied by.
+RATES = {"nanoGPT": (0.001, 0.002, 0.004, 0.008, 0.016), "modern": (0.25, 0.5, 1.0, 2.0, 4.0)}
+DECAYS = ("cosine to a tenth", "linear to 0")
+PART = 5  # the search is made at this part of the steps
+WARM_UP = {"nanoGPT": 20, "modern": 100}  # as this part of the steps, as both come
+SHORT = (20, 10, 7, PART)  # ours, at these parts of the steps
+SEEDS = (0, 1, 2)
+LOOKS = 4  # of ours at the whole validation text on its way, outside the clock
 
 
-def split(source: str) -> tuple[str, str]:
-    """Text to train on and validation text: nanoGPT's 90 % and 10 %."""
-    whole = corpus(source)
-    text = whole.train + whole.valid + whole.test
-    cut = int(len(text) * 0.9)
-    return text[:cut], text[cut:]
+@dataclass(frozen=True)
+class Try:
+    """One run of one side."""
+
+    side: str
+    rate: float
+    decay: str
+    steps: int
+    seed: int = 0
 
 
 def laptop(name: str, source: str, nanogpt: Path) -> dict:
-    """nanoGPT's setting for a CPU, its own code first, then the modern model of as many parameters:
-    for about a twentieth of its processor time, a tenth, and as much. One thread each."""
+    """nanoGPT's setting for a CPU, its own code beside the modern model of as many parameters and
+    for as much processor time, one thread each. On both sides ten pairs of learning rate and decay
+    at a fifth of the steps, three rates at all of them, chosen on the validation text."""
     torch.set_num_threads(1)
-    config = configure(name, device="cpu")
-    short = [replace(config, steps=steps, **SHORT) for steps in (120, 220)]
-    return beside(source, nanogpt, CPU, [*short, config])
+    return Beside(name, source, nanogpt, CPU, configure(name, device="cpu"), 2000, 2300).record()
 
 
 def gpu(name: str, source: str, nanogpt: Path) -> dict:
-    """nanoGPT's setting for one GPU (10.65M parameters), its own code first, then the modern model
-    of about as many parameters for about a quarter of its time."""
-    return beside(source, nanogpt, [], [configure(name, device="cuda")])
+    """nanoGPT's setting for one GPU (10.65M parameters), its own code beside the modern model of
+    about as many parameters. On both sides ten pairs of learning rate and decay at a fifth of the
+    steps, three rates at all of them, chosen on the validation text."""
+    return Beside(name, source, nanogpt, [], configure(name, device="cuda"), 5000, 4000).record()
 
 
-def beside(source: str, nanogpt: Path, arguments: list[str], configs: list[TrainConfig]) -> dict:
-    """nanoGPT with these arguments, then ours with each of the configurations, the last of which
-    is the preset."""
-    text, valid_text = split(source)
-    preset = configs[-1]
-    context = preset.model.context
-    theirs = peer(nanogpt, text + valid_text, arguments, context, preset.device)
-    tokenizer = CharTokenizer.train(text + valid_text)
-    texts = data.stream(text, tokenizer, context)
-    valid = data.stream(valid_text, tokenizer, context)
-    rows, curves = {"nanoGPT": theirs}, {}
-    for config in configs:
-        name = f"modern, {config.steps} steps"
-        model, rows[name], curves[name] = ours(config, tokenizer.vocab_size, texts, valid)
-    for row in rows.values():
-        row["share_of_time"] = round(row["seconds"] / theirs["seconds"], 3)
-    head = ["git", "-C", str(nanogpt), "rev-parse", "HEAD"]
-    commit = subprocess.run(head, capture_output=True, text=True, check=True).stdout.strip()
-    training = preset.described()
-    del training["out"]
-    return {
-        "nanogpt": {"commit": commit, "arguments": arguments},
-        "training": training,
-        "curve": curves,
-        "figures": rows,
-        "samples": [train.sample(model, tokenizer, tokens=300, seed=seed) for seed in range(3)],
-    }
+class Beside:
+    """Both sides on one text, and what was tried with them."""
+
+    def __init__(
+        self,
+        name: str,
+        source: str,
+        nanogpt: Path,
+        arguments: list[str],
+        config: TrainConfig,
+        their_steps: int,
+        our_steps: int,
+    ):
+        if not (nanogpt / "train.py").exists():
+            sys.exit(
+                f"{nanogpt} is not nanoGPT: git clone https://github.com/karpathy/nanoGPT first."
+            )
+        whole = corpus(source)
+        self.text = whole.train + whole.valid + whole.test
+        cut = int(len(self.text) * 0.9)  # nanoGPT's
+        context = config.model.context
+        self.nanogpt, self.arguments, self.config = nanogpt, arguments, config
+        self.steps = {"nanoGPT": their_steps, "modern": our_steps}
+        self.tokenizer = CharTokenizer.train(self.text)
+        self.texts = data.stream(self.text[:cut], self.tokenizer, context)
+        self.valid = data.stream(self.text[cut:], self.tokenizer, context)
+        self.start_up = None  # seconds of nanoGPT's script before its first step
+        self.kept = Path("runs") / f"{name}-tries.jsonl"
+        self.kept.parent.mkdir(exist_ok=True)
+        self.kept.touch()
+
+    def record(self) -> dict:
+        """Search, run the best with several seeds and ours for shorter times; all that is told."""
+        with tempfile.TemporaryDirectory() as temporary:
+            self.work = Path(temporary) / "nanoGPT"
+            shutil.copytree(self.nanogpt, self.work, ignore=shutil.ignore_patterns(".git"))
+            prepare = self.work / "data" / "shakespeare_char" / "prepare.py"
+            prepare.with_name("input.txt").write_text(self.text, encoding="utf-8", newline="\n")
+            command(self.work, [str(prepare)], "cpu")
+            return self._told()
+
+    def _told(self) -> dict:
+        searched = {side: [] for side in SIDES}
+        for decay in DECAYS:
+            for i in range(len(RATES["modern"])):
+                for side in SIDES:
+                    steps = self.steps[side] // PART
+                    searched[side].append(self.result(Try(side, RATES[side][i], decay, steps)))
+        first = {side: best(searched[side]) for side in SIDES}
+        longer = {side: [] for side in SIDES}
+        for factor in (1.0, 0.5, 2.0):
+            for side in SIDES:
+                one = replace(first[side], rate=first[side].rate * factor, steps=self.steps[side])
+                longer[side].append(self.result(one))
+        final = {side: best(longer[side]) for side in SIDES}
+        short = [
+            [
+                self.result(replace(first["modern"], steps=self.steps["modern"] // part, seed=seed))
+                for seed in SEEDS
+            ]
+            for part in SHORT
+        ]
+        pairs = {side: [] for side in SIDES}
+        for seed in SEEDS:
+            for side in SIDES:
+                pairs[side].append(self.result(replace(final[side], seed=seed)))
+        comes = self.result(Try("nanoGPT", 0.001, DECAYS[0], self.steps["nanoGPT"]))
+
+        pace = {
+            side: [r["seconds"] / r["steps"] for r in self.results() if r["side"] == side]
+            for side in SIDES
+        }
+        rows = {"nanoGPT, as it comes": [comes], "nanoGPT, its best rate": pairs["nanoGPT"]}
+        for found in short:
+            rows[f"modern, {found[0]['steps']} steps"] = found
+        rows[f"modern, {self.steps['modern']} steps"] = pairs["modern"]
+        second = {side: statistics.median(pace[side]) for side in SIDES}
+        figures = {}
+        for name, found in rows.items():
+            losses = [one["valid_loss"] for one in found]
+            seconds = second[found[0]["side"]] * found[0]["steps"]
+            figures[name] = {
+                "parameters": found[0]["parameters"],
+                "steps": found[0]["steps"],
+                "rate": found[0]["rate"],
+                "decay": found[0]["decay"],
+                "seconds": round(seconds, 1),
+                "share_of_time": round(seconds / second["nanoGPT"] / self.steps["nanoGPT"], 3),
+                "valid_loss": round(statistics.mean(losses), 4),
+                "valid_losses": losses,
+            }
+        head = ["git", "-C", str(self.nanogpt), "rev-parse", "HEAD"]
+        commit = subprocess.run(head, capture_output=True, text=True, check=True).stdout.strip()
+        training = self.config.described()
+        del training["out"]
+        told = ("rate", "decay", "steps", "valid_loss")
+        return {
+            "cpu_seconds": round(sum(one["seconds"] for one in self.results())),
+            "nanogpt": {"commit": commit, "arguments": self.arguments},
+            "training": training,
+            "seeds": SEEDS,
+            "seconds_per_step": {side: round(second[side], 5) for side in SIDES},
+            "tried": {
+                side: [{name: one[name] for name in told} for one in searched[side] + longer[side]]
+                for side in SIDES
+            },
+            "curve": pairs["modern"][0]["curve"],
+            "figures": figures,
+            "samples": pairs["modern"][0]["samples"],
+        }
+
+    def results(self) -> list[dict]:
+        """What has been tried, with what came of it."""
+        return [json.loads(line) for line in self.kept.read_text().splitlines()]
+
+    def result(self, one: Try) -> dict:
+        """What came of a try, which is made if it has not been."""
+        for kept in self.results():
+            if kept | asdict(one) == kept:
+                return kept
+        print(one, flush=True)
+        found = asdict(one) | (self.theirs(one) if one.side == "nanoGPT" else self.ours(one))
+        with self.kept.open("a") as file:
+            file.write(json.dumps(found) + "\n")
+        return found
+
+    def theirs(self, one: Try) -> dict:
+        """nanoGPT's own train.py, and its last model on the whole validation text."""
+        script = self.work / "tried.py"
+        script.write_text(changed((self.nanogpt / "train.py").read_text(), one))
+        call = [script.name, "config/train_shakespeare_char.py", *self.arguments]
+        # It looks at the validation text at its start and end alone: the clock is to time training.
+        call += ["--eval_iters=1", "--always_save_checkpoint=True"]
+        call += [f"--learning_rate={one.rate}", f"--warmup_iters={one.steps // WARM_UP[one.side]}"]
+        call += [f"--min_lr={one.rate / 10 if one.decay == DECAYS[0] else 0.0}"]
+        call += [f"--lr_decay_iters={one.steps}", f"--eval_interval={one.steps}"]
+        if self.start_up is None:
+            self.start_up = command(self.work, [*call, "--max_iters=0"], self.config.device)
+        seconds = command(self.work, [*call, f"--max_iters={one.steps}"], self.config.device)
+        stored = torch.load(self.work / STORED, weights_only=False, map_location="cpu")
+        assert stored["iter_num"] == one.steps
+        parameters, loss = peer_loss(self.work, stored, self.text, self.config.model.context)
+        return {
+            "parameters": parameters,
+            "seconds": round(seconds - self.start_up, 2),
+            "valid_loss": round(loss, 4),
+        }
+
+    def ours(self, one: Try) -> dict:
+        """The modern model: its figures, and where all steps are made its curve and samples."""
+        config, device = replace(self.config, seed=one.seed), self.config.device
+        torch.manual_seed(config.seed)
+        vocabulary = self.tokenizer.vocab_size
+        model = GPT(replace(config.model, vocab_size=vocabulary)).to(device)
+        optimisers = optim.make(
+            model,
+            config.optimiser,
+            learning_rate=config.learning_rate * one.rate,
+            matrix_learning_rate=config.matrix_learning_rate * one.rate,
+            embedding_learning_rate=config.embedding_learning_rate * one.rate,
+            weight_decay=config.weight_decay,
+            betas=(config.beta_1, config.beta_2),
+            momentum=config.momentum,
+        )
+        draws = data.Draws(
+            self.texts, config.model.context + 1, config.batch_size, seed=one.seed, shifted=True
+        )
+        loss_of = train.NextToken(model, torch.bfloat16 if device == "cuda" else None)
+        if device == "cuda":
+            loss_of.compile()
+        whole = one.steps == self.steps["modern"]
+        every = one.steps // LOOKS if whole else one.steps
+        losses, curve, seconds, started = [], [], 0.0, clock(device)
+        done = train.learn(
+            loss_of,
+            optimisers,
+            draws,
+            lambda step: factor(step, one),
+            steps=one.steps,
+            seed=one.seed,
+            clip=config.clip,
+        )
+        for step, loss, _ in tqdm(done, total=one.steps, unit="step", mininterval=10):
+            losses.append(loss)
+            if (step + 1) % every == 0:
+                seconds += clock(device) - started
+                mean = torch.stack(losses[-50:]).mean().item()
+                point = {"step": step + 1, "loss": round(mean, 4)}
+                curve.append(point | {"valid_loss": round(nats(model, self.valid), 4)})
+                started = clock(device)
+        found = {
+            "parameters": model.num_parameters(),
+            "seconds": round(seconds, 2),
+            "valid_loss": curve[-1]["valid_loss"],
+        }
+        if whole:
+            reader = self.tokenizer
+            samples = [train.sample(model, reader, tokens=300, seed=seed) for seed in range(3)]
+            found |= {"curve": curve, "samples": samples}
+        return found
 
 
-def ours(
-    config: TrainConfig, vocab_size: int, texts: data.Texts, valid: data.Texts
-) -> tuple[GPT, dict, list[dict]]:
-    """Train the modern model as `config` says: the model, its figures, and its curve."""
-    device = config.device
-    torch.manual_seed(config.seed)
-    model = GPT(replace(config.model, vocab_size=vocab_size)).to(device)
-    optimisers = optim.make(
-        model,
-        config.optimiser,
-        learning_rate=config.learning_rate,
-        matrix_learning_rate=config.matrix_learning_rate,
-        embedding_learning_rate=config.embedding_learning_rate,
-        weight_decay=config.weight_decay,
-        betas=(config.beta_1, config.beta_2),
-        momentum=config.momentum,
-    )
-    draws = data.Draws(texts, config.model.context + 1, config.batch_size, shifted=True)
-    loss_of = train.NextToken(model, torch.bfloat16 if device == "cuda" else None)
-    if device == "cuda":
-        loss_of.compile()
+def best(results: Iterable[dict]) -> Try:
+    """The try with the lowest validation loss."""
+    found = min(results, key=lambda one: one["valid_loss"])
+    return Try(**{name: found[name] for name in Try.__dataclass_fields__})
 
-    def factor(step: int) -> float:
-        return optim.schedule(step, config.steps, config.warm_up, config.schedule, config.decay)
 
-    steps, losses, curve, seconds = config.steps, [], [], 0.0
-    started = clock(device)
-    done = train.learn(
-        loss_of, optimisers, draws, factor, steps=steps, seed=config.seed, clip=config.clip
-    )
-    for step, loss, _ in tqdm(done, total=steps, unit="step"):
-        losses.append(loss)
-        if (step + 1) % (steps // LOOKS) == 0:
-            seconds += clock(device) - started
-            mean = torch.stack(losses[-50:]).mean().item()
-            point = {"step": step + 1, "loss": round(mean, 4)}
-            curve.append(point | {"valid_loss": round(nats(model, valid), 4)})
-            started = clock(device)
-    figures = {
-        "steps": steps,
-        "learning_rate": config.learning_rate,
-        "matrix_learning_rate": config.matrix_learning_rate,
-        "parameters": model.num_parameters(),
-        "seconds": round(seconds, 1),
-        "train_loss": curve[-1]["loss"],
-        "valid_loss": curve[-1]["valid_loss"],
-    }
-    return model, figures, curve
+def factor(step: int, one: Try) -> float:
+    """By what the learning rates are multiplied: as `changed` has nanoGPT do."""
+    warm_up = one.steps // WARM_UP[one.side]
+    if step < warm_up:
+        return (step + 1) / (warm_up + 1)
+    done = (step - warm_up) / (one.steps - warm_up)
+    if one.decay == "linear to 0":
+        return 1 - done
+    return 0.1 + 0.9 * (1 + math.cos(math.pi * done)) / 2
+
+
+def changed(source: str, one: Try) -> str:
+    """nanoGPT's train.py with another seed, and with a line in place of the cosine if asked for:
+    it has no options for them."""
+    changes = {"torch.manual_seed(1337 + seed": f"torch.manual_seed({1337 + one.seed} + seed"}
+    if one.decay == "linear to 0":
+        changes["coeff = 0.5 * (1.0 + math.cos(math.pi * decay_ratio))"] = "coeff = 1 - decay_ratio"
+    for old, new in changes.items():
+        assert source.count(old) == 1, f"nanoGPT's train.py has no {old}: take another commit."
+        source = source.replace(old, new)
+    return source
 
 
 def clock(device: str) -> float:
@@ -151,30 +314,6 @@ def clock(device: str) -> float:
 def nats(model: torch.nn.Module, valid: data.Texts) -> float:
     """The mean loss over the whole validation text, each window by itself: nats a character."""
     return -torch.cat(train.log_probs(model, valid)).double().mean().item()
-
-
-def peer(folder: Path, text: str, arguments: list[str], context: int, device: str) -> dict:
-    """nanoGPT's own train.py on the same text; its last model on the whole validation text."""
-    if not (folder / "train.py").exists():
-        sys.exit(f"{folder} is not nanoGPT: git clone https://github.com/karpathy/nanoGPT first.")
-    with tempfile.TemporaryDirectory() as temporary:
-        work = Path(temporary) / "nanoGPT"
-        shutil.copytree(folder, work, ignore=shutil.ignore_patterns(".git"))
-        prepare = work / "data" / "shakespeare_char" / "prepare.py"
-        prepare.with_name("input.txt").write_text(text, encoding="utf-8", newline="\n")
-        command(work, [str(prepare)], "cpu")
-        call = ["train.py", "config/train_shakespeare_char.py", *arguments]
-        start_up = command(work, [*call, *NO_LOOKS, "--max_iters=0"], device)
-        seconds = command(work, [*call, *NO_LOOKS], device) - start_up
-        command(work, call, device)  # once more with its looks, which choose the weights it keeps
-        stored = torch.load(work / STORED, weights_only=False, map_location="cpu")
-        parameters, loss = peer_loss(work, stored, text, context)
-        return {
-            "steps": stored["iter_num"],
-            "parameters": parameters,
-            "seconds": round(seconds, 1),
-            "valid_loss": round(loss, 4),
-        }
 
 
 def command(work: Path, call: list[str], device: str) -> float:
