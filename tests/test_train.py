@@ -1,5 +1,6 @@
 """Texts as rows of ids, training on them, what a trained model scores, and runs with a folder."""
 
+import contextlib
 import math
 import random
 import signal
@@ -13,7 +14,7 @@ import torch
 import torch.nn.functional as F
 
 import storyland
-from tinygpt import checkpoint, data, optim, train
+from tinygpt import checkpoint, corpora, data, optim, parallel, train
 from tinygpt.model import GPT, GPTConfig, ModelError, preset
 from tinygpt.tokenizer import BPETokenizer, CharTokenizer
 from tinygpt.train import TrainConfig, TrainError
@@ -187,6 +188,24 @@ def test_dropout_depends_on_the_step_and_not_on_where_the_run_began():
     torch.rand(99)  # whatever happened between
     halves += learned(second, optimisers, start=3, steps=6)
     assert [loss.item() for _, loss, _ in whole] == [loss.item() for _, loss, _ in halves]
+
+
+@pytest.mark.parametrize("name", train.PRESETS)
+def test_a_step_makes_every_tensor_on_the_device_of_its_model(name, monkeypatch):
+    """On a device of which the CPU's tensors know nothing: what a GPU would refuse, it refuses."""
+    monkeypatch.setattr(torch, "autocast", lambda *_, **__: contextlib.nullcontext())  # knows none
+    config = train.configure(name)
+    sizes = {"vocab_size": READER.vocab_size, "context": 16, "num_layers": 2, "d_model": 32}
+    tried = GPT(replace(config.model, num_heads=2, **sizes)).to("meta")
+    optimisers = optim.make(tried, config.optimiser)
+    rows = data.Draws(TEXTS, length=17, batch_size=3, alone=config.rows == "lines")
+    settings = {"steps": 1, "place": parallel.Place(torch.device("meta")), "micro_batch": 2}
+    ((_, loss, norm),) = train.learn(
+        train.NextToken(tried), optimisers, rows, lambda _: 1.0, **settings
+    )
+    assert loss.device.type == norm.device.type == "meta"
+    remembered = [value for one in optimisers for of in one.state.values() for value in of.values()]
+    assert {value.device.type for value in remembered if value.ndim} == {"meta"}
 
 
 # A run
@@ -374,7 +393,11 @@ def test_too_little_memory_after_a_checkpoint_says_how_to_go_on(place, monkeypat
         raise torch.OutOfMemoryError
 
     monkeypatch.setattr(train, "_record", full)
-    refused(small(place, place / "late"), "halve that by --micro-batch 4 --resume, which changes")
+    for dropout, but in ((0.0, r"\."), (0.1, " but the places that dropout draws")):
+        config = small(place, place / f"late-{dropout}")
+        config = replace(config, model=replace(config.model, dropout=dropout))
+        resumed = "halve that by --micro-batch 4 --resume, which changes nothing else"
+        refused(config, resumed + but)
 
 
 def test_tensorboard_is_told_when_it_is_there(place, monkeypatch):
@@ -427,6 +450,33 @@ def test_a_longer_storyland_has_the_tokenizer_of_a_shorter(monkeypatch, tmp_path
         train._tokenize(replace(config, size=size), tmp_path / size)
         stored.append((tmp_path / size / "tokenizer.json").read_text(encoding="utf-8"))
     assert stored[0] == stored[1]
+
+
+def test_a_larger_vocabulary_is_learned_from_more_text(monkeypatch, tmp_path):
+    """gpt2-small's 50,257 tokens: from all of TinyStories, and not from its first 1 MB."""
+    monkeypatch.setattr(train, "TOKENIZER_TEXT", 20_000)
+    config = train.configure("smoke", tokenizer="bpe", size="200kB")
+    sizes = []
+    for per_token in (1, 100):
+        monkeypatch.setattr(train, "PER_TOKEN", per_token)
+        asked = replace(config, model=replace(config.model, vocab_size=2_000))
+        train._tokenize(asked, tmp_path / str(per_token))
+        sizes.append(BPETokenizer.load(tmp_path / str(per_token) / "tokenizer.json").vocab_size)
+    assert sizes[0] < sizes[1] == 2_000
+    gpt2 = train.configure("gpt2-small")
+    assert gpt2.model.vocab_size == 50_257
+    monkeypatch.undo()
+    assert train._read(gpt2) > corpora.DOWNLOADS["tinystories"].size
+
+
+def test_fewer_tokens_than_asked_for_are_told_and_the_model_has_as_many(place, capsys):
+    config = small(place, place / "few", tokenizer="bpe", steps=1, every=1)
+    config = replace(config, model=replace(config.model, vocab_size=5_000))
+    record = train.train(config)
+    found = record["model"]["vocab_size"]
+    assert 257 < found < 5_000
+    told = f"stories.txt has {found:,} tokens to learn, not 5,000: the model has as many"
+    assert told in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ class TrainConfig:
     # lines: a row is one line; texts: it starts where a line does; windows: anywhere
     rows: Literal["lines", "texts", "windows"] = "windows"  # where the rows of a step start and end
 
-    # The model; its vocab_size is that of the tokenizer
+    # The model; its vocab_size is that of the tokenizer, which may find fewer tokens in its text
     model: GPTConfig = GPTConfig(vocab_size=1536)  # what the model is made of
 
     # The steps
@@ -107,7 +107,9 @@ class TrainConfig:
         return cls(**stored | {"out": path.parent, "model": model})
 
 
-# What a run may change when it goes on: but for rounding the weights that come of it are the same.
+# What a run may change when it goes on. Without dropout the weights that come of it are the same
+# but for rounding. With dropout, other pieces, another device, torch.compile and another number of
+# processes draw other places to drop: as good a run, but another.
 FREE = ("out", "resume", "micro_batch", "every", "tensorboard", "device", "compile", "shard")
 
 # What was best at these sizes in a prototype.
@@ -184,6 +186,7 @@ PRESETS = {
         "batch_size": 64,
         "valid_texts": 10_000,
     },
+    # 12 blocks of GPT-2's width. Of its 50,257 tokens it has as many as the text has to give.
     "gpt2-small": {
         "corpus": "tinystories",
         "model": preset("gpt2", vocab_size=50257, **GPT2_SMALL),

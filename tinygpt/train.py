@@ -17,6 +17,7 @@ import os
 import platform
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -43,7 +44,8 @@ from tinygpt.model import GPT, GPTConfig
 from tinygpt.tokenizer import BPETokenizer, CharTokenizer
 
 CHUNK = 32  # texts evaluated at a time, where nothing else is said
-TOKENIZER_TEXT = 1_000_000  # characters that a BPE tokenizer learns from
+TOKENIZER_TEXT = 1_000_000  # characters that a BPE tokenizer learns from, or more:
+PER_TOKEN = 500  # so many for each token asked for
 LAST, BEST = "last.safetensors", "best.safetensors"
 
 
@@ -225,6 +227,13 @@ def train(
             )
         _check_folder(config)
         texts = prepare(config, place)
+        asked, found = config.model.vocab_size, texts.tokenizer.vocab_size
+        if config.tokenizer == "bpe" and found < asked and place.first:
+            print(
+                f"{config.corpus} has {found:,} tokens to learn, not {asked:,}: the model has as "
+                "many, and fewer parameters.",
+                file=sys.stderr,
+            )
         try:
             run = _Run(config, texts, place)
             if place.first:  # not before: a run that cannot start leaves its folder as it was
@@ -285,7 +294,7 @@ class Prepared:
 def prepare(config: TrainConfig, place: parallel.Place | None = None) -> Prepared:
     """The text of a run as ids, made once and kept in the cache folder; read from the disk."""
     cut = "windows" if config.rows == "windows" else "texts"
-    chosen = [config.tokenizer, config.model.vocab_size, cut, config.model.context]
+    chosen = [config.tokenizer, config.model.vocab_size, _read(config), cut, config.model.context]
     key = json.dumps([corpora.fingerprint(config.corpus, config.size), *chosen])
     folder = corpora.cache_folder() / "tokens" / hashlib.sha256(key.encode()).hexdigest()[:16]
     if place is None or place.first:
@@ -303,13 +312,18 @@ def prepare(config: TrainConfig, place: parallel.Place | None = None) -> Prepare
     )
 
 
+def _read(config: TrainConfig) -> int:
+    """How many characters of its text a run's BPE tokenizer learns from, if there are as many."""
+    return max(TOKENIZER_TEXT, PER_TOKEN * config.model.vocab_size)
+
+
 def _tokenize(config: TrainConfig, folder: Path) -> None:
     corpus = corpora.corpus(config.corpus, size=config.size)
     if config.tokenizer == "characters":
         tokenizer = CharTokenizer.train(corpus.train + corpus.valid + corpus.test)
     else:
         # Whole lines, so that a longer Storyland has the tokenizer of a shorter.
-        end = corpus.train.find("\n", TOKENIZER_TEXT - 1) + 1 or len(corpus.train)
+        end = corpus.train.find("\n", _read(config) - 1) + 1 or len(corpus.train)
         tokenizer = BPETokenizer.train(corpus.train[:end], config.model.vocab_size)
     checkpoint.atomically(folder / "tokenizer.json", tokenizer.save)
     for name in ("train", "valid", "test"):  # test last: when it is there, all are
@@ -549,9 +563,10 @@ def _too_large(config: TrainConfig, place: parallel.Place) -> str:
     if rows == 1:
         return f"{place.device} has too little memory for one row: take a smaller model or context."
     resume = " --resume" if (config.out / LAST).exists() else ""
+    but = " but the places that dropout draws" if config.model.dropout else ""
     return (
         f"{place.device} has too little memory for {rows} rows at once: halve that by "
-        f"--micro-batch {rows // 2}{resume}, which changes nothing else."
+        f"--micro-batch {rows // 2}{resume}, which changes nothing else{but}."
     )
 
 
