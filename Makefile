@@ -21,8 +21,8 @@ export PYTHONPATH := $(CURDIR)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup system book serve test test-fast lab notebooks labs class soak records \
-	bench pins clean
+.PHONY: help setup system book serve test test-fast lab notebooks portable labs class soak records \
+	replicate bench pins clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -64,6 +64,9 @@ lab: setup  ## open JupyterLab in the labs folder
 notebooks: setup  ## run chapters and solutions and store their outputs
 	@$(PY) tools/notebooks.py chapters solutions
 
+portable: setup  ## run the notebooks as lesser processors would; name each cell that moves
+	@$(PY) -m tools.portable --jobs $(JOBS)
+
 labs: setup  ## make labs/ from solutions/
 	@$(PY) tools/labs.py
 
@@ -76,6 +79,9 @@ soak: setup system  ## grade 2,000 submissions while the grader is killed again 
 records: setup  ## repeat the recorded runs (an hour; NANOGPT=folder SHAKESPEARE=file for more)
 	@$(PY) tools/records.py $(if $(NANOGPT),--nanogpt "$(NANOGPT)") \
 		$(if $(SHAKESPEARE),--shakespeare "$(SHAKESPEARE)")
+
+replicate: setup  ## run every chapter's headline again on fresh seeds (hours; goes on where stopped)
+	@$(PY) -m replications --jobs $(JOBS)
 
 bench: setup system  ## print the performance table
 	@$(PY) tools/bench.py

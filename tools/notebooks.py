@@ -141,8 +141,11 @@ def ran_cell(notebook, seconds):
     return cell
 
 
-def execute(notebook, path):
-    """Run every cell of `notebook` in a fresh kernel, in the notebook's own folder."""
+def execute(notebook, path, **env):
+    """Run every cell of `notebook` in a fresh kernel, in the notebook's own folder.
+
+    `env` is added to the kernel's environment.
+    """
     started = []  # the cells begun, by their place in the file
     client = nbclient.NotebookClient(
         notebook,
@@ -154,10 +157,8 @@ def execute(notebook, path):
         extra_arguments=["--HistoryManager.enabled=False", "--IPKernelApp.log_level=40"],
         on_cell_execute=lambda cell, cell_index: started.append(cell_index),
     )
-    # ladder.rung stores a result only when this is set; everywhere else it compares.
-    env = os.environ | {"TINYGPT_RECORD": "1"}
     try:
-        client.execute(env=env)
+        client.execute(env=os.environ | env)
     except CellExecutionError as error:
         problem = f"{error.ename}: {error.evalue}".splitlines()[0]
     except CellTimeoutError:
@@ -179,7 +180,8 @@ def run(path):
     old.cells = [cell for cell in old.cells if "ran" not in tags(cell)]
     new = copy.deepcopy(old)
     start = processor_seconds()
-    execute(new, path)
+    # ladder.rung stores a result only when this is set; everywhere else it compares.
+    execute(new, path, TINYGPT_RECORD="1")
     seconds = processor_seconds() - start
     # Outputs that may differ (tagged nbval-ignore-output) are renewed only with the rest.
     same = digest(new) == digest(old) and counts(new) == counts(old)
