@@ -1,0 +1,411 @@
+"""Part 3's headlines: training, its loss and its optimisers, each as a function of a fresh seed."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache, partial
+from itertools import islice
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+import storyland
+from replications import headline
+from tinygpt import data, optim, records, train
+from tinygpt.corpora import corpus
+from tinygpt.mlp import MLP, MLPConfig, windows
+from tinygpt.model import GPT, INIT_STD, preset
+from tinygpt.optim import Muon, schedule
+from tinygpt.tokenizer import BPETokenizer
+
+# 3-training/likelihood ---------------------------------------------------------------------------
+
+
+@headline(
+    page="3-training/likelihood",
+    claim="Following the slopes of the loss leads a table of pairs to the shares that counting "
+    "gives, to three decimals.",
+    effect="largest difference between a probability by slopes and its share of the counts",
+    below=0.0005,
+)
+def slopes_lead_to_the_counts(seed: int) -> float:
+    """4,000 steps of Adam on the scores of all pairs of characters of a million characters."""
+    text = "\n" + storyland.text(seed, 1_000_000)
+    alphabet = {char: i for i, char in enumerate(sorted(set(text)))}
+    size = len(alphabet)
+    ids = torch.tensor([alphabet[char] for char in text])
+    pairs = torch.bincount(ids[:-1] * size + ids[1:], minlength=size**2).view(size, size).double()
+    scores = torch.zeros_like(pairs, requires_grad=True)
+    optimiser = torch.optim.Adam([scores])
+    for step in range(4000):
+        optimiser.param_groups[0]["lr"] = 1 - step / 4000
+        optimiser.zero_grad()
+        (-(pairs * scores.log_softmax(1)).sum() / pairs.sum()).backward()
+        optimiser.step()
+    counted = pairs / pairs.sum(1, keepdim=True)
+    return (scores.detach().softmax(1) - counted).abs().max().item()
+
+
+@headline(
+    page="3-training/likelihood",
+    claim="Most of what our GPT pays where a new word begins is the entropy of the truth, which no "
+    "model can save.",
+    effect="share of the entropy in the GPT's cross-entropy",
+    above=0.6,
+)
+def most_of_the_loss_is_due(seed: int) -> float:
+    """The recorded GPT on twelve fresh stories; the expectation over the truth is exact."""
+    tokenizer = _tokenizer()
+    oracle, (gpt, _) = storyland.Oracle(), records.load("gpt")
+    due = paid = 0.0
+    for story in islice(storyland.stories(seed), 12):
+        ids = torch.tensor(tokenizer.encode("\n" + story.text))
+        with torch.no_grad():
+            log_q = gpt(ids[None, :-1])[0].double().log_softmax(1)  # (T, vocab_size)
+        ends = [0, *tokenizer.ends(story.text)]
+        for i, (_, truth) in enumerate(oracle.walk(story.words)):
+            begin = len(storyland.join(story.words[:i]))
+            if begin in ends and not set(",.?!") & set(truth):
+                p = torch.zeros_like(log_q[0])
+                for word, probability in truth.items():
+                    last = story.words[i - 1 : i]
+                    begins = storyland.join([*last, word])[len("".join(last)) :]
+                    p[tokenizer.encode(begins)[0]] += probability
+                due += torch.special.entr(p).sum().item()
+                paid -= (p * log_q[ends.index(begin)]).sum().item()
+    return due / paid
+
+
+@headline(
+    page="3-training/likelihood",
+    claim="Overfitting is first of all overconfidence: dividing the logits by 2 takes away at "
+    "least four fifths of what it cost.",
+    effect="share of the rise in validation loss that is gone with the logits divided by 2",
+    above=0.8,
+)
+def overfitting_is_overconfidence(seed: int) -> float:
+    """A small GPT reads twelve fresh stories two hundred times; 32 others judge it."""
+    few, others = _few_and_others(seed)
+    model, curve = _overfit(few, others, seed)
+    with torch.no_grad():
+        cooled = _next_loss(model, others, temperature=2.0).item()
+    return (curve[-1] - cooled) / (curve[-1] - min(curve))
+
+
+@headline(
+    page="3-training/likelihood",
+    claim="A small GPT that reads twelve stories two hundred times ends worse with dropout of 0.2 "
+    "than without.",
+    effect="nats a token on other stories, with dropout minus without",
+    above=0.0,
+)
+def dropout_left_to_run_ends_worse(seed: int) -> float:
+    """Both after the same 300 steps, from the same weights and on the same batches."""
+    few, others = _few_and_others(seed)
+    return _overfit(few, others, seed, dropout=0.2)[1][-1] - _overfit(few, others, seed)[1][-1]
+
+
+def _overfit(few: Tensor, others: Tensor, seed: int, **changes) -> tuple[GPT, list[float]]:
+    """The page's small GPT after 300 steps on `few` (n, 65), and its loss on `others`.
+
+    That is looked at every 25 steps, in nats a token. `changes` are the preset's.
+    """
+    torch.manual_seed(seed)
+    sizes = {"vocab_size": 1536, "context": 64, "num_layers": 2, "d_model": 64}
+    model = GPT(preset("gpt2", **sizes | changes))
+    optimiser = torch.optim.AdamW(model.parameters(), lr=3e-3, weight_decay=0.0)
+    draw, curve = torch.Generator().manual_seed(seed), []
+    for step in range(1, 301):
+        loss = _next_loss(model, few[torch.randint(len(few), (8,), generator=draw)])
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        if step % 25 == 0:
+            with torch.no_grad():
+                curve.append(_next_loss(model.eval(), others).item())
+            model.train()
+    return model.eval(), curve
+
+
+def _next_loss(model: GPT, rows: Tensor, temperature: float = 1.0) -> Tensor:
+    """Nats a token on `rows` (n, 65), the logits divided by `temperature`."""
+    logits = model(rows[:, :-1]) / temperature
+    return F.cross_entropy(logits.flatten(0, 1), rows[:, 1:].flatten())
+
+
+def _few_and_others(seed: int) -> tuple[Tensor, Tensor]:
+    """The first 65 tokens of twelve fresh stories, and of 32 others: (12, 65) and (32, 65)."""
+    lines = [story.text for story in islice(storyland.stories(seed), 44)]
+    rows = data.texts(lines, _tokenizer()).rows(torch.arange(44), 65)
+    return rows[:12], rows[12:]
+
+
+def _tokenizer() -> BPETokenizer:
+    """The book's 1,536 tokens."""
+    return BPETokenizer.train(corpus("storyland").train, vocab_size=1536)
+
+
+# 3-training/optimisers ---------------------------------------------------------------------------
+
+RULES: dict[str, Callable] = {  # of a model and a learning rate: its optimisers
+    "sgd": lambda model, lr: [torch.optim.SGD(model.parameters(), lr)],
+    "momentum": lambda model, lr: [torch.optim.SGD(model.parameters(), lr, momentum=0.9)],
+    "adam": lambda model, lr: [torch.optim.Adam(model.parameters(), lr, betas=(0.9, 0.95))],
+    "adam with L2": lambda model, lr: [
+        torch.optim.Adam(model.parameters(), lr, betas=(0.9, 0.95), weight_decay=1e-6)
+    ],
+    "adamw": lambda model, lr: [torch.optim.AdamW(model.parameters(), lr, betas=(0.9, 0.95))],
+    "muon": lambda model, lr: [
+        Muon([model.up.weight, model.down.weight], lr, weight_decay=0.0),
+        torch.optim.AdamW(
+            [p for name, p in model.named_parameters() if name not in ("up.weight", "down.weight")],
+            lr,
+            betas=(0.9, 0.95),
+        ),
+    ],
+}
+RATES = {"sgd": (0.5, 1, 2, 4), "momentum": (0.125, 0.25, 0.5, 1)}  # around each one's best
+ADAMS_RATES = (0.005, 0.01, 0.02, 0.04)
+
+
+class Race:
+    """The page's network and its text, from one seed: a million fresh characters."""
+
+    def __init__(self, seed: int):
+        self.seed = seed
+        text = storyland.text(seed, 1_000_000)
+        tokenizer = BPETokenizer.train(text, vocab_size=1536)
+        (newline,) = tokenizer.encode("\n")
+        ids = torch.tensor(tokenizer.encode(text))
+        self.frequency = torch.bincount(ids, minlength=1536)
+        self.rows = windows(ids, 6, newline)
+        judges = tokenizer.encode(storyland.text(seed + 100_000, 60_000))
+        self.valid = windows(judges, 6, newline)[:8192]
+
+    def train(self, name: str, lr: float, steps: int = 300, falling: bool = False) -> MLP:
+        """The network after `steps` batches of 128: the rate rises over 15, and may fall to 0."""
+        torch.manual_seed(self.seed)
+        model = MLP(MLPConfig(1536, context=6, d_model=32, hidden=128))
+        optimisers = RULES[name](model, lr)
+        draw = torch.Generator().manual_seed(self.seed)
+        for step in range(steps):
+            batch = self.rows[torch.randint(len(self.rows), (128,), generator=draw)]
+            rising = min(1, (step + 1) / 15)
+            factor = schedule(step, steps, warm_up=15) if falling else rising
+            for group in (group for one in optimisers for group in one.param_groups):
+                group["lr"] = lr * factor
+            model.zero_grad()
+            F.cross_entropy(model(batch[:, :-1]), batch[:, -1]).backward()
+            for one in optimisers:
+                one.step()
+        return model
+
+    @torch.no_grad()
+    def losses(self, model: MLP) -> Tensor:
+        """Nats for each validation token: (8192,)."""
+        return F.cross_entropy(model(self.valid[:, :-1]), self.valid[:, -1], reduction="none")
+
+    def best(self, name: str, **how) -> tuple[float, MLP]:
+        """The lowest mean loss over four learning rates, and the model that has it."""
+        models = [self.train(name, lr, **how) for lr in RATES.get(name, ADAMS_RATES)]
+        means = [self.losses(model).mean().nan_to_num(99).item() for model in models]
+        return min(means), models[means.index(min(means))]
+
+
+@headline(
+    page="3-training/optimisers",
+    claim="Each at the best of four learning rates, momentum beats SGD and Adam beats momentum.",
+    effect="nats a token, the smaller of two gaps: SGD minus momentum, momentum minus Adam",
+    above=0.0,
+)
+def adam_beats_momentum_beats_sgd(seed: int) -> float:
+    """Twelve runs of 300 steps on a million fresh characters."""
+    race = Race(seed)
+    sgd, momentum, adam = (race.best(name)[0] for name in ("sgd", "momentum", "adam"))
+    return min(sgd - momentum, momentum - adam)
+
+
+@headline(
+    page="3-training/optimisers",
+    claim="More than half of the gap between SGD and Adam at the rate 0.01 is the learning rate.",
+    effect="share of that gap that is gone when each has the best of four rates",
+    above=0.5,
+)
+def most_of_the_gap_is_the_rate(seed: int) -> float:
+    """Ten runs of 300 steps on a million fresh characters."""
+    race = Race(seed)
+    at = {name: race.losses(race.train(name, 0.01)).mean().item() for name in ("sgd", "adam")}
+    tuned = race.best("sgd")[0] - race.best("adam")[0]
+    return 1 - tuned / (at["sgd"] - at["adam"])
+
+
+@headline(
+    page="3-training/optimisers",
+    claim="What momentum loses to Adam is more on the rarest quarter of the tokens than on the "
+    "most frequent one.",
+    effect="nats a token that momentum loses, rarest quarter minus most frequent",
+    above=0.0,
+)
+def momentum_leaves_the_rare_behind(seed: int) -> float:
+    """Each at the best of four rates; quarters of the validation tokens by training frequency."""
+    race = Race(seed)
+    lost = race.losses(race.best("momentum")[1]) - race.losses(race.best("adam")[1])
+    order = race.frequency[race.valid[:, -1]].argsort(descending=True)
+    quarters = [part.mean().item() for part in lost[order].chunk(4)]
+    return quarters[3] - quarters[0]
+
+
+@headline(
+    page="3-training/optimisers",
+    claim="With Muon for its two inner matrices the network ends lower than with AdamW for all of "
+    "it, each at the best of four rates.",
+    effect="nats a token, AdamW minus Muon",
+    above=0.0,
+)
+def muon_beats_adamw(seed: int) -> float:
+    """Muon and the AdamW beside it share one rate, from the same list as AdamW alone."""
+    race = Race(seed)
+    return race.best("adamw")[0] - race.best("muon")[0]
+
+
+@headline(
+    page="3-training/optimisers",
+    claim="Over 600 steps a rate that falls to 0 on a line ends lower than a constant one, each at "
+    "the best of four peak rates.",
+    effect="nats a token, constant minus falling",
+    above=0.0,
+)
+def falling_rates_win(seed: int) -> float:
+    """Eight runs of Adam with 15 steps of warm-up, on a million fresh characters."""
+    race = Race(seed)
+    constant, falling = (race.best("adam", steps=600, falling=f)[0] for f in (False, True))
+    return constant - falling
+
+
+@headline(
+    page="3-training/optimisers",
+    claim="L2 of one in a million, added to Adam's gradient, wipes out the embeddings of tokens "
+    "that never occur.",
+    effect="their length after 300 steps, as a share of that at the start",
+    below=0.01,
+)
+def l2_in_adam_wipes_out_what_is_unused(seed: int) -> float:
+    """AdamW with a hundred thousand times that decay keeps half of it or more (on the page)."""
+    race = Race(seed)
+    torch.manual_seed(seed)
+    start = MLP(MLPConfig(1536, context=6, d_model=32, hidden=128))
+    end = race.train("adam with L2", 0.02)
+    unused = race.frequency == 0
+    first, last = (model.embedding.weight[unused].norm().item() for model in (start, end))
+    return last / first
+
+
+# 3-training/better-and-bigger --------------------------------------------------------------------
+
+SMALL = {"num_layers": 2, "num_heads": 4, "d_model": 64}  # the page's small models
+
+
+@cache
+def _fresh_texts(seed: int) -> tuple[data.Texts, data.Texts]:
+    """A million characters of fresh stories: the last 200 to judge by, the rest to train on."""
+    lines, tokenizer = storyland.text(seed, 1_000_000).splitlines(keepends=True), _tokenizer()
+    return data.texts(lines[:-200], tokenizer), data.texts(lines[-200:], tokenizer)
+
+
+@cache
+def _small_bits(seed: int, optimiser: str = "adamw", std: float = 0.1, **pieces) -> float:
+    """Bits a character of a small GPT-2 with other pieces: 200 steps of 8 rows at the rate 0.016.
+
+    `std` is that of the first weights, where GPT-2 has 0.02.
+    """
+    training, valid = _fresh_texts(seed)
+    torch.manual_seed(seed)
+    model = GPT(preset("gpt2", vocab_size=1536, context=224, **SMALL, **pieces))
+    with torch.no_grad():
+        for weight in model.parameters():
+            if weight.ndim == 2:
+                weight *= std / INIT_STD
+    rate = 0.016
+    made = optim.make(model, optimiser, learning_rate=rate, matrix_learning_rate=0.02)
+    how = {"context": 224, "steps": 200, "batch_size": 8, "learning_rate": rate, "seed": seed}
+    train.fit(model, training, **how, optimisers=made)
+    return train.bits_per_char(model, valid)
+
+
+@headline(
+    page="3-training/better-and-bigger",
+    claim="Rotary positions help a small GPT-2 in its first 200 steps.",
+    effect="bits a character, learned positions minus rotary",
+    above=0.0,
+)
+def rotary_positions_help(seed: int) -> float:
+    """Both at the learning rate 0.016, from first weights of standard deviation 0.1."""
+    return _small_bits(seed) - _small_bits(seed, positions="rotary", rotary_base=1000.0)
+
+
+@headline(
+    page="3-training/better-and-bigger",
+    claim="Muon helps a small GPT-2 in its first 200 steps.",
+    effect="bits a character, AdamW alone minus Muon for the matrices of the blocks",
+    above=0.0,
+)
+def muon_helps_a_gpt(seed: int) -> float:
+    """AdamW at 0.016 in both, Muon at 0.02; first weights of standard deviation 0.1."""
+    return _small_bits(seed) - _small_bits(seed, optimiser="muon")
+
+
+@headline(
+    page="3-training/better-and-bigger",
+    claim="SwiGLU falls behind GELU in a small model because first weights of 0.02 are too quiet: "
+    "from 0.1 it falls behind less, or not at all.",
+    effect="bits a character that SwiGLU falls behind from 0.02, less the same from 0.1",
+    above=0.0,
+)
+def swiglu_only_starts_too_quietly(seed: int) -> float:
+    """Four runs of 200 steps, all at the learning rate 0.016."""
+    behind = {
+        std: _small_bits(seed, std=std, activation="swiglu") - _small_bits(seed, std=std)
+        for std in (INIT_STD, 0.1)
+    }
+    return behind[INIT_STD] - behind[0.1]
+
+
+@headline(
+    page="3-training/better-and-bigger",
+    claim="After 300 steps a model with a head that copies knows whom the story has named, and one "
+    "without it does not: it pays at least a nat less for that, each time a name comes again.",
+    effect="nats a name for 'of this story?', without the head minus with it",
+    above=1.0,
+)
+def a_copy_head_helps_names(seed: int) -> float:
+    """The page's race, on fresh stories; the names are those of 40 stories kept apart."""
+    tokenizer = _tokenizer()
+    everybody = [item.name for item in storyland.grammar().lists["name"].items]
+    names = torch.tensor([tokenizer.encode(" " + name)[0] for name in everybody])
+    (newline,) = tokenizer.encode("\n")
+    paid = []
+    for copies in (False, True):
+        model, found = _raced(seed, copy_head=copies), []
+        for line in storyland.text(seed, 1_000_000).splitlines(keepends=True)[-40:]:
+            ids = torch.tensor([[newline, *tokenizer.encode(line)]])[:, :224]
+            with torch.no_grad():
+                prob = model(ids)[0, :-1].softmax(-1)[:, names]  # (T, names)
+            named = ids[0, :, None] == names
+            said = named.cumsum(0)[:-1] > 0  # (T, names): by now
+            found.append(((prob * said).sum(1) / prob.sum(1))[(named[1:] & said).any(1)])
+        paid.append(-torch.cat(found).log().mean().item())
+    return paid[0] - paid[1]
+
+
+def _raced(seed: int, **pieces) -> GPT:
+    """The model of the preset `story-laptop`, two blocks of 64: 300 steps of 8 fresh stories."""
+    recipe = train.configure("story-laptop").model
+    torch.manual_seed(seed)
+    model = GPT(replace(recipe, **SMALL, **pieces))
+    rates = {"matrix_learning_rate": 0.02, "embedding_learning_rate": 0.02}
+    made = optim.make(model, weight_decay=0.0, **rates)
+    rows = data.Draws(_fresh_texts(seed)[0], 225, 8, seed=seed, alone=True)
+    falling = partial(schedule, steps=300, warm_up=20)
+    for _ in train.learn(train.NextToken(model), made, rows, falling, steps=300, seed=seed):
+        pass
+    return model.eval()
