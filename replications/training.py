@@ -1,9 +1,18 @@
 """Part 3's headlines: training, its loss and its optimisers, each as a function of a fresh seed."""
 
-from collections.abc import Callable
+import copy
+import math
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cache, partial
 from itertools import islice
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -11,12 +20,12 @@ from torch import Tensor
 
 import storyland
 from replications import headline
-from tinygpt import data, optim, records, train
+from tinygpt import checkpoint, data, optim, records, train
 from tinygpt.corpora import corpus
 from tinygpt.mlp import MLP, MLPConfig, windows
 from tinygpt.model import GPT, INIT_STD, preset
 from tinygpt.optim import Muon, schedule
-from tinygpt.tokenizer import BPETokenizer
+from tinygpt.tokenizer import BPETokenizer, CharTokenizer
 
 # 3-training/likelihood ---------------------------------------------------------------------------
 
@@ -356,8 +365,8 @@ def muon_helps_a_gpt(seed: int) -> float:
 
 @headline(
     page="3-training/better-and-bigger",
-    claim="SwiGLU falls behind GELU in a small model because first weights of 0.02 are too quiet: "
-    "from 0.1 it falls behind less, or not at all.",
+    claim="From first weights of 0.02 SwiGLU falls behind GELU in a small model; from 0.1 it falls "
+    "behind less, or not at all.",
     effect="bits a character that SwiGLU falls behind from 0.02, less the same from 0.1",
     above=0.0,
 )
@@ -409,3 +418,188 @@ def _raced(seed: int, **pieces) -> GPT:
     for _ in train.learn(train.NextToken(model), made, rows, falling, steps=300, seed=seed):
         pass
     return model.eval()
+
+
+# 3-training/train-a-gpt --------------------------------------------------------------------------
+
+PAGE_RUN = train.configure("story-gpu", batch_size=4, steps=500)
+PAGE_MODEL = dict(num_layers=2, num_heads=4, d_model=64, context=256)
+
+
+def _page_model(seed: int, **changes) -> GPT:
+    torch.manual_seed(seed)
+    return GPT(replace(PAGE_RUN.model, **PAGE_MODEL | changes))
+
+
+def _lowest(model: GPT, rows: Tensor, targets: Tensor) -> float:
+    """The lowest loss in 100 steps on the same rows (4, T), in nats a token."""
+    optimisers, lowest = optim.make(model), math.inf
+    for _ in range(100):
+        loss = F.cross_entropy(model(rows).flatten(0, 1), targets.flatten())
+        loss.backward()
+        for one in optimisers:
+            one.step()
+            one.zero_grad()
+        lowest = min(lowest, loss.item())
+    return lowest
+
+
+@headline(
+    page="3-training/train-a-gpt",
+    claim="Learning four stories by heart, a GPT without its mask and one whose targets are not "
+    "shifted fall below what a perfect memory must pay, and a sound one does not.",
+    effect="nats a token: the least of the sound one's distance above that floor and the others' "
+    "below it",
+    above=0.0,
+)
+def a_leak_falls_through_the_floor(seed: int) -> float:
+    """Four fresh stories, 100 steps; the floor is what their common beginnings leave open."""
+    rows = _fresh_texts(seed)[0].rows(torch.arange(4), 257)
+    after = defaultdict(Counter)  # what came after each beginning
+    for row in rows.tolist():
+        for t in range(1, len(row)):
+            after[tuple(row[:t])][row[t]] += 1
+    nats = sum(n * math.log(c.total() / n) for c in after.values() for n in c.values())
+    floor = nats / rows[:, 1:].numel()
+    sound = _lowest(_page_model(seed), rows[:, :-1], rows[:, 1:])
+    no_mask = _lowest(_page_model(seed, causal=False), rows[:, :-1], rows[:, 1:])
+    unshifted = _lowest(_page_model(seed), rows[:, :-1], rows[:, :-1])
+    return min(sound - floor, floor - no_mask, floor - unshifted)
+
+
+def _page_steps(
+    seed: int, model: GPT, optimisers: list, start: int, stop: int
+) -> Iterator[tuple[int, float]]:
+    """The page's run from one step to another: each step's number and its loss, nats a token."""
+    c = PAGE_RUN
+    draws = data.Draws(_fresh_texts(seed)[0], 257, c.batch_size, seed=seed)
+    done = train.learn(
+        train.NextToken(model),
+        optimisers,
+        draws,
+        lambda step: schedule(step, c.steps, c.warm_up, c.schedule, c.decay),
+        start=start,
+        steps=stop,
+        clip=c.clip,
+    )
+    for step, loss, _ in done:
+        yield step, loss.item()
+
+
+def _page_optimisers(model: GPT) -> list:
+    c = PAGE_RUN
+    return optim.make(
+        model,
+        learning_rate=c.learning_rate,
+        matrix_learning_rate=c.matrix_learning_rate,
+        embedding_learning_rate=c.embedding_learning_rate,
+        weight_decay=c.weight_decay,
+    )
+
+
+@headline(
+    page="3-training/train-a-gpt",
+    claim="A run that goes on with its weights alone pays more in its next forty steps than one "
+    "that kept what its optimisers remembered.",
+    effect="nats a token over forty steps on the same rows, weights alone minus everything",
+    above=0.0,
+)
+def forgetting_the_optimisers_costs(seed: int) -> float:
+    """The page's run on a million fresh characters, stopped after 250 of its 500 steps."""
+    model = _page_model(seed)
+    optimisers = _page_optimisers(model)
+    list(_page_steps(seed, model, optimisers, 0, 250))
+    weights = copy.deepcopy(model)
+    kept = list(_page_steps(seed, model, optimisers, 250, 290))
+    dropped = list(_page_steps(seed, weights, _page_optimisers(weights), 250, 290))
+    return sum(d - k for (_, d), (_, k) in zip(dropped, kept, strict=True)) / 40
+
+
+@headline(
+    page="3-training/train-a-gpt",
+    claim="A run that is killed and resumed ends in the weights of one that was left in peace, bit "
+    "for bit.",
+    effect="numbers of its last checkpoint that differ",
+    below=0.5,
+)
+def killed_and_resumed_is_the_same(seed: int) -> float:
+    """The preset smoke with dropout on fresh characters; SIGKILL after a whole checkpoint."""
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        (folder / "text.txt").write_text(storyland.text(seed, 50_000), encoding="utf-8")
+        command = [sys.executable, "-m", "tinygpt", "train", "--preset", "smoke", "--steps", "120"]
+        command += ["--every", "10", "--device", "cpu", "--dropout", "0.1", "--seed", str(seed)]
+        command += ["--corpus", folder / "text.txt", "--out"]
+        settings = {"env": os.environ | {"TINYGPT_CACHE": temporary}, "stderr": subprocess.PIPE}
+        subprocess.run([*command, folder / "whole"], **settings, check=True)
+        process = subprocess.Popen([*command, folder / "killed"], **settings)
+        while not (folder / "killed" / "last.safetensors").exists():
+            time.sleep(0.01)
+        time.sleep(seed % 7 * 0.1)
+        process.kill()
+        process.communicate()
+        subprocess.run([*command, folder / "killed", "--resume"], **settings, check=True)
+        whole, killed = (
+            checkpoint.load(folder / name / "last.safetensors")[0] for name in ("whole", "killed")
+        )
+        assert whole.keys() == killed.keys()
+        return sum((whole[name] != killed[name]).sum().item() for name in whole)
+
+
+# 3-training/cluster ------------------------------------------------------------------------------
+
+
+def _bits_with(seed: int, times: int, rate: float) -> float:
+    """Bits a character of a small model after 4,096 windows of 64 characters.
+
+    8 x `times` of them a step, all learning rates multiplied by `rate`.
+    """
+    text, valid = storyland.text(seed, 200_000), storyland.text(seed + 100_000, 20_000)
+    tokenizer = CharTokenizer.train(text + valid)
+    training, judges = (data.stream(part, tokenizer, 64) for part in (text, valid))
+    config = train.configure("smoke")
+    torch.manual_seed(seed)
+    model = GPT(replace(config.model, vocab_size=tokenizer.vocab_size))
+    optimisers = optim.make(
+        model,
+        learning_rate=config.learning_rate * rate,
+        matrix_learning_rate=config.matrix_learning_rate * rate,
+        embedding_learning_rate=config.embedding_learning_rate * rate,
+        weight_decay=0.0,
+    )
+    steps = 512 // times
+    warm_up = max(20 // times, 1)
+    done = train.learn(
+        train.NextToken(model),
+        optimisers,
+        data.Draws(training, 65, 8 * times, seed=seed, shifted=True),
+        lambda step: schedule(step, steps, warm_up),
+        steps=steps,
+        seed=seed,
+    )
+    for _ in done:
+        pass
+    return train.bits_per_char(model, judges, 256)
+
+
+@headline(
+    page="3-training/cluster",
+    claim="Sixteen times the rows in a sixteenth of the steps, all rates as they were, learn less "
+    "from the same text.",
+    effect="bits a character, sixteen times the rows minus the run as it was",
+    above=0.0,
+)
+def sixteen_times_the_rows_learn_less(seed: int) -> float:
+    """512 steps of 8 windows against 32 of 128; the warm-up is shortened with the steps."""
+    return _bits_with(seed, 16, 1.0) - _bits_with(seed, 1, 1.0)
+
+
+@headline(
+    page="3-training/cluster",
+    claim="With sixteen times the rows, twice the learning rates win some of that back.",
+    effect="bits a character, the rates as they were minus twice the rates",
+    above=0.0,
+)
+def higher_rates_win_some_back(seed: int) -> float:
+    """32 steps of 128 windows, both times."""
+    return _bits_with(seed, 16, 1.0) - _bits_with(seed, 16, 2.0)
