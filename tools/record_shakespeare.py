@@ -60,8 +60,8 @@ class Try:
 def laptop(name: str, source: str, nanogpt: Path) -> dict:
     """nanoGPT's setting for a CPU, its own code beside the modern model of as many parameters and
     for as much processor time, one thread each. On both sides ten pairs of learning rate and decay
-    at a fifth of the steps, the best of each decay and half of the better rate at all of them,
-    chosen on the validation text."""
+    at a fifth of the steps, the best of each decay and half of the line's at all of them, chosen
+    on the validation text."""
     torch.set_num_threads(1)
     return Beside(name, source, nanogpt, CPU, configure(name, device="cpu"), 2000, 2300).record()
 
@@ -121,31 +121,23 @@ class Beside:
                 for side in SIDES:
                     steps = self.steps[side] // PART
                     searched[side].append(self.result(Try(side, RATES[side][i], decay, steps)))
-        longer = {side: [] for side in SIDES}
-        for decay in DECAYS:
-            for side in SIDES:
-                first = best(one for one in searched[side] if one["decay"] == decay)
-                longer[side].append(self.result(replace(first, steps=self.steps[side])))
-        for side in SIDES:
-            first = best(longer[side])
-            longer[side].append(self.result(replace(first, rate=first.rate / 2)))
-        final = {side: best(longer[side]) for side in SIDES}
+        theirs = self.longer("nanoGPT", searched["nanoGPT"])
         first, steps = best(searched["modern"]), self.steps["modern"]
-        short = [
-            [self.result(replace(first, steps=steps // part, seed=seed)) for seed in SEEDS]
-            for part in SHORT
-        ]
-        pairs = {side: [] for side in SIDES}
+        short = {part: [] for part in SHORT}
         for seed in SEEDS:
-            for side in SIDES:
-                pairs[side].append(self.result(replace(final[side], seed=seed)))
-
+            for part, found in short.items():
+                found.append(self.result(replace(first, steps=steps // part, seed=seed)))
+        ours = self.longer("modern", searched["modern"])
+        pairs = {
+            side: [self.result(replace(best(tries), seed=seed)) for seed in SEEDS]
+            for side, tries in (("nanoGPT", theirs), ("modern", ours))
+        }
         pace = {
             side: [r["seconds"] / r["steps"] for r in self.results() if r["side"] == side]
             for side in SIDES
         }
         rows = {"nanoGPT": pairs["nanoGPT"]}
-        for found in short:
+        for found in short.values():
             rows[f"modern, {found[0]['steps']} steps"] = found
         rows[f"modern, {self.steps['modern']} steps"] = pairs["modern"]
         second = {side: statistics.median(pace[side]) for side in SIDES}
@@ -175,13 +167,21 @@ class Beside:
             "seeds": SEEDS,
             "seconds_per_step": {side: round(second[side], 5) for side in SIDES},
             "tried": {
-                side: [{name: one[name] for name in told} for one in searched[side] + longer[side]]
-                for side in SIDES
+                side: [{name: one[name] for name in told} for one in searched[side] + tries]
+                for side, tries in (("nanoGPT", theirs), ("modern", ours))
             },
             "curve": pairs["modern"][0]["curve"],
             "figures": figures,
             "samples": pairs["modern"][0]["samples"],
         }
+
+    def longer(self, side: str, searched: list[dict]) -> list[dict]:
+        """All steps with the best rate of each decay, and with half of that of the line."""
+        line, cosine = (best(one for one in searched if one["decay"] == d) for d in DECAYS)
+        return [
+            self.result(replace(one, steps=self.steps[side]))
+            for one in (line, replace(line, rate=line.rate / 2), cosine)
+        ]
 
     def results(self) -> list[dict]:
         """What has been tried, with what came of it."""
