@@ -21,12 +21,10 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 from pathlib import Path
 
-import torch
 from tqdm import tqdm
 
 import replications
 from replications import FILE, HEADLINES, Headline, interval, verdict
-from tinygpt import records
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -93,6 +91,12 @@ def write(entries: dict[str, dict]) -> None:
     draft = FILE.with_suffix(".new")
     draft.write_text(text, encoding="utf-8", newline="\n")
     os.replace(draft, FILE)
+
+
+def one_thread() -> None:
+    import torch
+
+    torch.set_num_threads(1)
 
 
 def measure(name: str, seed: int) -> dict:
@@ -165,12 +169,13 @@ def main() -> None:
 
 def run(jobs: list, results: dict, entries: dict, commit: str, processes: int) -> int:
     """Run each (headline, seed), store every result as it comes; returns how many had an error."""
-    about, failures = {"commit": commit, "machine": records.machine()}, 0
+    from tinygpt.records import machine  # imports torch, for which --list need not wait
+
+    about, failures = {"commit": commit, "machine": machine()}, 0
     pool = ProcessPoolExecutor(
         processes,
         mp_context=get_context("spawn"),
-        initializer=torch.set_num_threads,
-        initargs=(1,),
+        initializer=one_thread,
     )
     waiting = {pool.submit(measure, one.name, seed): (one, seed) for one, seed in jobs}
     try:

@@ -15,7 +15,10 @@ import yaml
 from bs4 import BeautifulSoup
 
 ROOT = Path(__file__).resolve().parent.parent
-SOURCES = ("_config.yml", "_toc.yml", "_static", "_extra", "chapters", "labs", "tools/no_thebe.py")
+SOURCES = (
+    *("_config.yml", "_toc.yml", "_static", "_extra", "chapters", "labs"),
+    *("tools/no_thebe.py", "tools/foot.py", "records/replications.json"),
+)
 
 
 class Page:
@@ -131,7 +134,10 @@ def raw_problems(page):
 def ran_problems(page):
     """A notebook's page ends by saying when, with what and on which hardware it ran."""
     lines = [tag.get_text() for tag in page.article.select("p > small")]
-    pattern = r"Last run on \d+ \w+ \d{4} in \d+ s, with Python .+ PyTorch .+ NumPy .+ cores? of .+"
+    pattern = (
+        r"Last run on \d+ \w+ \d{4} in \d+ s of processor time, "
+        r"with Python .+ PyTorch .+ NumPy .+ cores? of .+"
+    )
     if not lines or not re.fullmatch(pattern, lines[-1]):
         return [f"{page.name} does not say when it ran"]
     return []
@@ -246,7 +252,8 @@ def test_the_front_door_leads_to_the_first_page(html):
 # Each check on a bad page --------------------------------------------------------
 
 RAN = (
-    "Last run on 2 May 2026 in 9 s, with Python 3, PyTorch 2 and NumPy 2, on 2 cores of X, no GPU."
+    "Last run on 2 May 2026 in 9 s of processor time, with Python 3, PyTorch 2 and NumPy 2, "
+    "on 2 cores of X, no GPU."
 )
 COLAB = '<a href="https://colab.research.google.com/x"></a>'
 BINDER = '<a href="https://mybinder.org/x"></a>'
