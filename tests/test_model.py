@@ -248,6 +248,18 @@ def test_sinusoidal_positions_are_those_of_the_paper():
     assert table[7, 5].item() == pytest.approx(math.cos(angle))
 
 
+def test_words_are_multiplied_by_the_root_of_the_width_before_sinusoidal_positions_are_added():
+    model, ids = small(positions="sinusoidal"), some_ids()
+    words = math.sqrt(D) * model.embedding(ids)
+    assert close(model._embed(ids, 0, None), words + model.position.weight[:T])
+
+
+def test_words_that_start_at_one_over_the_root_of_the_width_are_as_large_as_sinusoidal_positions():
+    model = small(positions="sinusoidal", embedding_std=D**-0.5)
+    words, places = math.sqrt(D) * model.embedding.weight, model.position.weight
+    assert 0.5 < words.square().mean() / places.square().mean() / 2 < 2  # of sine, cosine: 1/2
+
+
 def test_without_positions_an_encoder_cannot_tell_the_order():
     ids, order = some_ids(), torch.randperm(T)
     model = opinionated("bert", positions="none")
