@@ -1,10 +1,46 @@
-"""What every test run shares: notebooks are marked slow, and NO_SKIP=1 fails what skips."""
+"""What every test run shares: notebooks are marked slow, NO_SKIP=1 fails what skips, and what a
+test draws at random can be drawn again."""
 
 import os
+import random
+import sys
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 NO_SKIP = os.environ.get("NO_SKIP") == "1"
+IN_CI = bool(os.environ.get("CI"))  # there every run draws the same
+
+# No deadline and no complaint that drawing is slow: both would be about the machine's load.
+settings.register_profile(
+    "course",
+    deadline=None,
+    derandomize=IN_CI,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("course")
+
+
+@pytest.hookimpl(tryfirst=True)  # before hypothesis reads it
+def pytest_configure(config):
+    """One seed for the whole run; the workers of pytest-xdist get it with the other options."""
+    if config.option.hypothesis_seed is None:
+        config.option.hypothesis_seed = 0 if IN_CI else random.SystemRandom().randrange(1 << 32)
+
+
+def pytest_report_header(config):
+    return f"random tests: repeat them with --hypothesis-seed={config.option.hypothesis_seed}"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    """Each test draws the same whatever ran before it; what is trained, in every run."""
+    random.seed(int(item.config.option.hypothesis_seed))
+    if "numpy" in sys.modules:
+        sys.modules["numpy"].random.seed(0)
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(0)
 
 
 def pytest_collection_modifyitems(items):
@@ -12,6 +48,7 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if item.path.suffix == ".ipynb":
             item.add_marker(pytest.mark.slow)
+            item.output_timeout = 60  # nbval's own 5 s are too few for a busy machine
 
 
 def failed_if_skipped(report):

@@ -4,7 +4,9 @@ import errno
 import hashlib
 import json
 import os
+import signal
 import stat
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
@@ -235,8 +237,9 @@ def _work(
             while len(working) < most and (name := next(todo, None)) is not None:
                 given = find(desk, name, lab.name)
                 if given.data is None:
-                    keep(run.missing(lab, name))
-                    del left[name]
+                    with _whole():
+                        keep(run.missing(lab, name))
+                        del left[name]
                     continue
                 future = executor.submit(
                     run.grade_one,
@@ -250,8 +253,9 @@ def _work(
                 working[future] = given
             for future in wait(working, return_when=FIRST_COMPLETED).done:
                 given = working.pop(future)
-                keep(_result(future, lab, given))
-                del left[given.student]
+                with _whole():
+                    keep(_result(future, lab, given))
+                    del left[given.student]
     except KeyboardInterrupt:
         return list(left)
     finally:
@@ -260,6 +264,22 @@ def _work(
         if working:
             run.stop_all()
     return []
+
+
+@contextmanager
+def _whole() -> Iterator[None]:
+    """Ctrl-C comes after what is done here, not within: a result is kept whole or not at all."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # it comes to the main thread only
+        return
+    came = []
+    before = signal.signal(signal.SIGINT, lambda *_: came.append(True))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if came and callable(before):
+        before(signal.SIGINT, None)
 
 
 def _result(future: Future, lab: Lab, given: Received) -> Result:

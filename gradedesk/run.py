@@ -49,6 +49,7 @@ from gradedesk.plain import plain
 from gradedesk.rebuild import Submission, read_submission
 from gradedesk.result import ManualAnswer, Result, TestOutcome
 from gradedesk.sandbox import (
+    PATIENCE,
     Limits,
     Reply,
     Sandbox,
@@ -126,7 +127,8 @@ def grade_one(
     }
     start = time.monotonic()
     trusted = _Trusted.take(job["lab"]) if job["warm"] else _Trusted()
-    events, ended = trusted.grade(job, limits.total_seconds + GRACE)
+    patience = 1 if isolated else PATIENCE
+    events, ended = trusted.grade(job, patience * limits.total_seconds + GRACE)
     _collect(result, lab, events, ended, hidden)
     result.seconds = round(time.monotonic() - start, 2)
     return result.check()
@@ -362,9 +364,7 @@ class Alone:
                 with self.start() as box:
                     before = box.processor_seconds
                     reply = box.call(target, args, kwargs, timeout)
-                    isolated = before is not None
-                    used = box.processor_seconds - before if isolated else reply.seconds
-                    self.replies[key] = reply, used
+                    self.replies[key] = reply, box.processor_seconds - before
             except SandboxUnavailable:
                 raise
             except SandboxError as error:
@@ -398,7 +398,8 @@ class Runner:
     def __init__(self, lab: Lab, answers: dict[str, str], limits: Limits, sandbox: Event):
         self.lab, self.answers, self.limits = lab, answers, limits
         self.sandbox = sandbox  # further arguments of each Sandbox
-        self.deadline = time.monotonic() + limits.total_seconds
+        self.patience = 1 if sandbox["isolated"] else PATIENCE
+        self.deadline = time.monotonic() + self.patience * limits.total_seconds
         self.box: Sandbox | None = None
         self.boxes = 0
         self.ran: list[Cell] = []
@@ -459,7 +460,7 @@ class Runner:
 
     def _left(self) -> float:
         """The seconds that the submission has left; _NoSandbox when there are none."""
-        left = self.deadline - time.monotonic()
+        left = (self.deadline - time.monotonic()) / self.patience
         if left < 1:
             raise _NoSandbox(f"The {self.limits.total_seconds:g} s of a submission are used up.")
         return left
@@ -532,7 +533,7 @@ class Runner:
         file = f"<{cell.grade_id}>"
         seed()
         try:
-            with _time_limit(self.limits.cell_seconds + 2):
+            with _time_limit(self.limits.cell_seconds + 2, self.patience):
                 exec(compile(cell.source, file, "exec"), names)
         except SandboxUnavailable:
             raise
@@ -716,8 +717,9 @@ def seed() -> None:
 
 
 @contextlib.contextmanager
-def _time_limit(seconds: float) -> Iterator[None]:
-    """Raise _TestTime in the main thread after `seconds` (where there are interval timers)."""
+def _time_limit(seconds: float, patience: int = 1) -> Iterator[None]:
+    """Raise _TestTime in the main thread after `seconds` of processor time, or `patience` times as
+    many on the wall (where there are interval timers)."""
     if not hasattr(signal, "setitimer"):
         yield
         return
@@ -725,12 +727,16 @@ def _time_limit(seconds: float) -> Iterator[None]:
     def ring(*_: object) -> None:
         raise _TestTime
 
-    signal.signal(signal.SIGALRM, ring)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    timers = {signal.ITIMER_PROF: seconds, signal.ITIMER_REAL: patience * seconds}
+    for number in signal.SIGPROF, signal.SIGALRM:
+        signal.signal(number, ring)
+    for timer, after in timers.items():
+        signal.setitimer(timer, after)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        for timer in timers:
+            signal.setitimer(timer, 0)
 
 
 def _grade(job: Event, sandbox: Event) -> Iterator[Event]:

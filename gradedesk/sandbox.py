@@ -27,6 +27,8 @@ import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
 
+import psutil
+
 from gradedesk import wire
 
 HERE = Path(__file__).resolve().parent
@@ -45,7 +47,9 @@ GIVEN_UP = (
 )
 PERIOD = 0.05  # seconds between two looks of the watchman
 OFTEN = 0.01  # the same while a submission has several processes, whose memory grows together
-CLOSE_SECONDS = 10.0
+CLOSE_SECONDS = 60.0  # for a killed process to end, on a busy machine
+LAST_SECONDS = 10.0  # for one that closed its channel
+PATIENCE = 10  # where nothing is isolated: how much longer the clock on the wall may go
 
 
 class SandboxError(Exception):
@@ -73,7 +77,7 @@ class Limits:
     """What one submission may use.
 
     cell_seconds: one cell or one call, if no other time is given
-    total_seconds: the sandbox's whole life, by the clock on the wall
+    total_seconds: the sandbox's whole life
     memory_bytes: one process, and all of them together
     processes: threads count, too
     open_files: of one process
@@ -82,6 +86,10 @@ class Limits:
     output_bytes: kept of what one cell or one call prints
     reply_bytes, reply_items, reply_depth: one result with the arguments it changed
     answer_bytes: of all answer cells together, which the desk counts before it runs them
+
+    Seconds go by the clock on the wall. Where nothing is isolated, on a student's own machine,
+    other work may take most of them: there they are seconds of processor time, and PATIENCE times
+    as many on the wall.
     """
 
     cell_seconds: float = 20.0
@@ -150,7 +158,7 @@ def available() -> str | None:
     if platform.machine() not in MACHINES:
         return f"no list of system calls for {platform.machine()}: grade on x86_64 or aarch64"
     try:
-        with Sandbox(Limits(cell_seconds=20, total_seconds=30)):
+        with Sandbox(Limits(cell_seconds=60, total_seconds=120)):
             return None
     except SandboxError as error:
         return f"bubblewrap cannot isolate here ({error}): {_remedy(str(error))}"
@@ -193,7 +201,9 @@ class Sandbox:
     ):
         self.limits = limits or Limits()
         self.started = time.monotonic()
-        self._deadline, self._seconds = float("inf"), 0.0
+        self._patience = 1 if isolated else PATIENCE
+        self._began, self._seconds = float("inf"), 0.0  # of the request
+        self._used = 0.0  # processor seconds before it, where they count
         self._end: SandboxError | None = None
         self._output = bytearray()
         self._process = None
@@ -256,13 +266,17 @@ class Sandbox:
 
     @property
     def seconds_left(self) -> float:
-        return max(0.0, self.started + self.limits.total_seconds - time.monotonic())
+        return max(0.0, self._end_of_life - time.monotonic())
 
     @property
-    def processor_seconds(self) -> float | None:
-        """What its processes have used, the ended ones too; None where nothing is isolated."""
+    def _end_of_life(self) -> float:
+        return self.started + self._patience * self.limits.total_seconds
+
+    @property
+    def processor_seconds(self) -> float:
+        """What its processes have used, the ended ones too."""
         if self._proc is None:
-            return None
+            return _plain_seconds(self._pid)
         ticks = 0
         for name in os.listdir(self._proc):
             if name.isdigit():
@@ -366,6 +380,7 @@ class Sandbox:
         kept = {key: os.environ[key] for key in ("PATH", "SYSTEMROOT") if key in os.environ}
         home = {"HOME": str(folder), "TMPDIR": str(folder)}
         self._popen(command, env=kept | VARIABLES | home, cwd=folder / "lab")
+        self._pid = self._process.pid
 
     def _popen(self, command, **options):
         pipe = subprocess.PIPE
@@ -389,16 +404,15 @@ class Sandbox:
 
     def _guard(self):
         """End the sandbox when its time is over or its memory full, whatever we are doing."""
-        end = self.started + self.limits.total_seconds
         if sys.platform == "linux":
             # Ahead of what it watches, where we may (as root): this thread alone.
             with contextlib.suppress(PermissionError):
                 os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), -20)
         while not self._stopping.wait(self._pause) and self._end is None:
             now = time.monotonic()
-            if now > end:
+            if now > self._end_of_life:
                 self._stop(SandboxTimeout(f"used up its {self.limits.total_seconds:g} s in all"))
-            elif now > self._deadline:
+            elif self._late(now):
                 self._stop(SandboxTimeout(f"took longer than {self._seconds:g} s"))
             else:
                 try:
@@ -411,6 +425,16 @@ class Sandbox:
                     self._stop(SandboxDied(f"filled more than {full:,} MB of memory"))
                 elif files > self.limits.files:
                     self._stop(SandboxDied(f"made more than {self.limits.files:,} files"))
+
+    def _late(self, now: float) -> bool:
+        """Whether the request that is being answered has used up its time."""
+        taken = now - self._began
+        if taken <= self._seconds or self._patience == 1:
+            return taken > self._seconds
+        return (
+            taken > self._patience * self._seconds
+            or self.processor_seconds - self._used > self._seconds
+        )
 
     def _memory(self) -> int:
         """Bytes that its processes fill, as far as it takes to know whether that is too much.
@@ -471,7 +495,9 @@ class Sandbox:
         request = wire.pack(
             {"id": number, "op": op, **fields}, wire.WireLimits(1 << 31, 1 << 20, 8)
         )
-        self._deadline = started + self._seconds
+        if self._patience > 1:
+            self._used = self.processor_seconds
+        self._began = started
         try:
             self._send(struct.pack("<I", len(request)) + request)
             (size,) = struct.unpack("<I", self._receive(4))
@@ -485,7 +511,7 @@ class Sandbox:
         except (BrokenPipeError, EOFError):
             pass  # it ended: by the watchman, or by itself
         finally:
-            self._deadline = float("inf")
+            self._began = float("inf")
         if self._end is None:
             self._stop(SandboxDied(self._last_words()))
         raise type(self._end)(str(self._end))
@@ -543,7 +569,7 @@ class Sandbox:
 
     def _last_words(self) -> str:
         try:
-            status = self._process.wait(CLOSE_SECONDS)
+            status = self._process.wait(LAST_SECONDS)
         except subprocess.TimeoutExpired:
             return "closed its channel to the desk"
         number = -status if status < 0 else status - 128
@@ -707,6 +733,17 @@ def _ended(process: int, seconds: float) -> bool:
     poll = select.poll()
     poll.register(process, select.POLLIN)
     return bool(poll.poll(1000 * seconds))
+
+
+def _plain_seconds(pid: int) -> float:
+    """Processor seconds of a process, of its children that run and of those that it waited for."""
+    total = 0.0
+    with contextlib.suppress(psutil.NoSuchProcess):
+        first = psutil.Process(pid)
+        for process in [first, *first.children(recursive=True)]:
+            with contextlib.suppress(psutil.Error):
+                total += sum(process.cpu_times()[:4])  # user, system, and the children's
+    return total
 
 
 def _resident(proc: int, name: str) -> tuple[int, int]:

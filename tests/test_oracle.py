@@ -1,7 +1,7 @@
 """The oracle: exact, and checked in every way that does not use the oracle."""
 
 import itertools
-from collections import Counter
+from collections import Counter, defaultdict
 from math import exp, inf, log, sqrt
 
 import pytest
@@ -53,13 +53,14 @@ def enumerate_texts(grammar):
     return probabilities
 
 
-def next_words(texts, prefix):
-    """The distribution of the word after a prefix, by adding up whole texts."""
-    following = Counter()
+def next_words(texts):
+    """{prefix: the distribution of the word after it}, by adding up whole texts."""
+    following = defaultdict(Counter)
     for text, weight in texts.items():
-        if text[: len(prefix)] == prefix and len(text) > len(prefix):
-            following[text[len(prefix)]] += weight
-    return {word: weight / following.total() for word, weight in following.items()}
+        for n, word in enumerate(text):
+            following[text[:n]][word] += weight
+    return {prefix: {word: weight / words.total() for word, weight in words.items()}
+            for prefix, words in following.items()}
 
 
 def assert_oracle_is_exact(grammar):
@@ -67,8 +68,8 @@ def assert_oracle_is_exact(grammar):
     assert sum(texts.values()) == pytest.approx(1)
     for text, weight in texts.items():
         assert exp(oracle.log_prob(list(text))) == pytest.approx(weight, rel=1e-9)
-    for prefix in {text[:n] for text in texts for n in range(len(text))}:
-        assert oracle.next_word(list(prefix)) == pytest.approx(next_words(texts, prefix), rel=1e-9)
+    for prefix, words in sorted(next_words(texts).items()):
+        assert oracle.next_word(list(prefix)) == pytest.approx(words, rel=1e-9)
 
 
 def test_a_grammar_worked_out_by_hand():
@@ -98,32 +99,46 @@ def test_the_oracle_equals_brute_force_on_a_tiny_grammar():
 WORDS = st.sampled_from("a b c d".split())
 WEIGHT = st.integers(1, 5)
 VALUES = "red blue green".split()
+SLOTS = st.sampled_from(["{x: colour}", "{~x: colour}", "{y: colour}", "<colour>"])
+CONDITIONS = st.sampled_from(["", *(f"if x={value}: " for value in VALUES), "if x!=red: ",
+                              "if x=@y: "])
+EFFECTS = st.sampled_from(["", " -> x=@y", " -> y=@x", " -> x=red"])
+MOST = 1000  # ways to write a text
 
 
 @st.composite
 def pages(draw):
-    """A random grammar: rules call later rules only, so that every text is finite."""
-    lines = ["list colour"] + [f"  {value} x{draw(WEIGHT)}" for value in VALUES]
+    """A random grammar, and how many ways to write a text it has at most: no more than MOST.
+
+    Rules call later rules only, so that every text is finite; the last rule is drawn first, so that
+    what it is worth in ways is known where it is called.
+    """
     depth = draw(st.integers(1, 3))
-    for level in range(depth + 1):
-        lines.append("rule story" if level == 0 else f"rule r{level}")
-        for option in range(draw(st.integers(1, 3))):
-            parts = draw(st.lists(WORDS, max_size=2))
-            if level < depth:
-                parts += draw(st.lists(st.just(f"<r{level + 1}>"), max_size=2))
-            parts += draw(st.lists(st.sampled_from(["{x: colour}", "{~x: colour}", "{y: colour}",
-                                                    "<colour>"]), max_size=1))
-            condition = "" if option == 0 else draw(st.sampled_from(
-                ["", *(f"if x={value}: " for value in VALUES), "if x!=red: ", "if x=@y: "]))
-            effect = draw(st.sampled_from(["", " -> x=@y", " -> y=@x", " -> x=red"]))
-            lines.append(f"  {draw(WEIGHT)} {condition}{' '.join(draw(st.permutations(parts)))}"
-                         f"{effect}")
-    return "\n".join(lines)
+    # x and y are colours in a grammar that draws neither, too.
+    lines, ways = ["rule never", "  {x: colour} {y: colour}"], 1
+    for level in range(depth, -1, -1):
+        options, total = [], 0
+        for option in range(draw(st.integers(1 if level else 2, 3))):
+            slots = draw(st.lists(SLOTS, max_size=1))
+            calls, product = [], len(VALUES) ** len(slots)
+            for _ in range(draw(st.integers(1, 2)) if level < depth else 0):
+                if product * ways <= MOST // 3:
+                    calls.append(f"<r{level + 1}>")
+                    product *= ways
+            total += product
+            parts = draw(st.permutations([*draw(st.lists(WORDS, max_size=2)), *slots, *calls]))
+            condition = draw(CONDITIONS) if option else ""
+            options.append(f"  {draw(WEIGHT)} {condition}{' '.join(parts)}{draw(EFFECTS)}")
+        lines, ways = [f"rule r{level}" if level else "rule story", *options, *lines], total
+    colours = [f"  {value} x{draw(WEIGHT)}" for value in VALUES]
+    return "\n".join(["list colour", *colours, *lines]), ways
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=200)
 @given(pages())
-def test_the_oracle_equals_brute_force_on_random_grammars(page):
+def test_the_oracle_equals_brute_force_on_random_grammars(drawn):
+    page, ways = drawn
+    assert ways <= MOST
     assert_oracle_is_exact(storyland.read(page))
 
 

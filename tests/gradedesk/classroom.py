@@ -1,6 +1,9 @@
 """A small lab, and a small class with every status and a hostile member, for the desk's books."""
 
 import json
+import os
+import time
+from pathlib import Path
 
 from gradedesk.lab import Cell, Lab
 from gradedesk.result import ManualAnswer, Result, TestOutcome
@@ -20,6 +23,25 @@ SCRIPTS = [
 ]
 HOSTILE = "\n\n".join(SCRIPTS)
 UNSEEN = "a\x00b \u202egnp.exe\u202c \ud800 \x1b[31mred\x1b[0m \x9b"
+
+
+
+def wait_until(condition, seconds=300):
+    """What `condition()` gives as soon as that is true; what it gave last when the time is over."""
+    end = time.monotonic() + seconds
+    while not (found := condition()) and time.monotonic() < end:
+        time.sleep(0.02)
+    return found
+
+
+def busy():
+    """How many times longer things take than on a quiet machine, about: at least 1."""
+    if not Path("/proc/loadavg").exists():
+        return 1.0
+    lately, _, _, processes, _ = Path("/proc/loadavg").read_text().split()
+    running, _ = processes.split("/")  # now, where the other is the mean of the last minute
+    return max(1.0, max(float(lately), float(running)) / os.cpu_count())
+
 
 SOLVED = '''def add(a, b):
     """The sum."""

@@ -18,7 +18,7 @@ import nbformat
 import psycopg
 import pytest
 from bs4 import BeautifulSoup
-from classroom import ALL, HOSTILE, SCRIPTS, UNSEEN, result, small_class, small_lab
+from classroom import ALL, HOSTILE, SCRIPTS, UNSEEN, result, small_class, small_lab, wait_until
 from nbconvert.exporters import HTMLExporter
 from nbgrader.api import Gradebook
 from nbgrader.server_extensions.formgrader import handlers
@@ -57,18 +57,20 @@ def postgres():
                 **quiet,
             )
         url = f"postgresql://desk@/postgres?host={place}"
-        for _ in range(300):
+
+        def answers():
             try:
                 psycopg.connect(url).close()
-                break
+                return True
             except psycopg.OperationalError:
                 assert server.poll() is None, (place / "log").read_text()
-                time.sleep(0.1)
+
+        assert wait_until(answers)
         yield url
     finally:
         if server is not None:
             server.send_signal(signal.SIGINT)  # do not wait for whoever is still connected
-            server.wait(30)
+            server.wait(300)
         shutil.rmtree(place)
 
 

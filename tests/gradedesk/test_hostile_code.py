@@ -4,6 +4,7 @@ After each test no process of its sandboxes may be left, and no time limit may h
 """
 
 import contextlib
+import dataclasses
 import math
 import os
 import socket
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from classroom import wait_until
 
 from gradedesk import sandbox, wire
 from gradedesk.sandbox import (
@@ -33,8 +35,8 @@ pytestmark = pytest.mark.skipif(WHY_NOT is not None, reason=str(WHY_NOT))
 
 MB = 1 << 20
 SHORT = dict(
-    cell_seconds=20,
-    total_seconds=40,
+    cell_seconds=60,
+    total_seconds=300,
     memory_bytes=400 * MB,
     processes=12,
     file_bytes=2 * MB,
@@ -43,7 +45,7 @@ SHORT = dict(
     reply_items=10_000,
 )
 # From a limit to the end of a sandbox on a machine that is busy with other tests.
-SLACK = 15
+SLACK = 120
 # For what worker.py and wire.py do, which is the same in either kind of sandbox.
 either = pytest.mark.parametrize("start", ["warm"], indirect=True)
 
@@ -125,6 +127,13 @@ def value(start):
 
 # Time.
 
+
+def ends_in(box, seconds):
+    """From now on it has so many seconds in all, however long it took to start."""
+    box.limits = dataclasses.replace(box.limits, total_seconds=seconds)
+    box.started = time.monotonic()
+
+
 LOOPS = {
     "endless": "while True: pass",
     "swallows-everything": """
@@ -177,24 +186,24 @@ def test_a_result_that_never_ends(start):
 
 @either
 def test_a_hundred_cells_that_each_use_their_time(start):
-    began = time.monotonic()
-    box = start(total_seconds=6)  # of which a busy machine takes some to start it
+    box = start()
+    ends_in(box, 3)
     done = 0
-    with pytest.raises(SandboxTimeout, match="6 s in all"):
+    with pytest.raises(SandboxTimeout, match="3 s in all"):
         for _ in range(100):
-            assert box.exec("import time; time.sleep(1)").ok
+            assert box.exec("import time; time.sleep(0.5)").ok
             done += 1
     assert done <= 6
-    assert time.monotonic() - began < 6 + SLACK
 
 
 @either
 def test_time_passes_while_the_desk_is_busy(start):
     """A thread of the student's cannot go on for ever because nobody asks."""
-    box = start(total_seconds=6)
+    box = start()
     source = "import threading\ndef f():\n    while True: pass\nthreading.Thread(target=f).start()"
     assert box.exec(source).ok
-    assert sandbox._ended(box._first, 6 + SLACK)
+    ends_in(box, 1)
+    assert sandbox._ended(box._first, SLACK)
     with pytest.raises(SandboxTimeout):
         box.exec("")
 
@@ -286,7 +295,7 @@ def test_a_warning_is_output_and_no_error(start):
 
 def test_fork_bomb(start):
     """It stays small, and another submission does not feel it."""
-    bomb, other = start(cell_seconds=1), start()
+    bomb, other = start(), start()
     outcome = []
 
     def burst():
@@ -299,9 +308,17 @@ def test_fork_bomb(start):
     thread.start()
     space = space_of(bomb)
     most = 0
-    while thread.is_alive():
+
+    def spread():
+        nonlocal most
         most = max(most, len(list(members(space))))
-        time.sleep(0.05)
+        return most > 3 or not thread.is_alive()
+
+    wait_until(spread)
+    end = time.monotonic() + 1
+    while time.monotonic() < end:
+        spread()
+    bomb._seconds = 0  # its time is over
     thread.join()
     assert 3 < most <= SHORT["processes"] + 1  # and bwrap
     assert isinstance(outcome[0], SandboxTimeout)
@@ -362,7 +379,7 @@ from gradedesk.sandbox import Limits, Sandbox
 box = Sandbox(Limits())
 box.exec("import os\\nif os.fork() == 0:\\n    os.setsid()\\n    while True: pass")
 print(os.readlink(f"/proc/{box._first_pid}/ns/pid"), flush=True)
-time.sleep(60)
+time.sleep(600)
 """
     desk = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
     with desk.stdout:
@@ -370,10 +387,7 @@ time.sleep(60)
         assert list(members(space))
         desk.kill()
         desk.wait()
-    end = time.monotonic() + SLACK
-    while list(members(space)) and time.monotonic() < end:
-        time.sleep(0.05)
-    assert not list(members(space))
+    assert wait_until(lambda: not list(members(space)))
 
 
 # Memory and disk.
@@ -407,9 +421,9 @@ import os, time
 for _ in range(8):
     if os.fork() == 0:
         {source}
-        time.sleep(60)
-time.sleep(60)
-""")
+        time.sleep(600)
+time.sleep(600)
+""", 300)
     assert isinstance(outcome, SandboxDied)
     assert "filled more than 400 MB" in str(outcome)
 
@@ -590,7 +604,7 @@ got += [line.split(":")[0].strip() for line in open("/proc/net/dev").readlines()
 
 
 def test_other_processes(value):
-    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as other:
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]) as other:
         try:
             got = value(f"""
 import os, signal
@@ -862,9 +876,10 @@ def test_forged_reply_with_the_right_number(start):
     assert box.exec(
         FORGE + "def g():\n    forge(value=wire.pack(wire.Handle(9, 'int')))\n    stay()"
     ).ok
-    got = StandIn(box, "g", timeout=2)()
+    got = StandIn(box, "g")()
     with pytest.raises(StudentError, match="not plain data"):
         assert got == 1
+    box.limits = dataclasses.replace(box.limits, cell_seconds=0.5)
     with pytest.raises(SandboxError):
         got()
 

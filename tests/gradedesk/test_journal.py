@@ -174,9 +174,11 @@ def test_no_line_is_lost_or_doubled_when_the_writer_is_killed(tmp_path):
     for _ in range(5):
         writer = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
         assert writer.stdout.readline() == "ready\n"
-        time.sleep(rng.uniform(0.0, 0.15))
+        said = [writer.stdout.readline() for _ in range(rng.randrange(10))]
+        time.sleep(rng.uniform(0.0, 0.01))  # within a line or between two
         os.kill(writer.pid, signal.SIGKILL)
-        said = [line for line in writer.stdout.read().splitlines(keepends=True) if line[-1] == "\n"]
+        said += writer.stdout.read().splitlines(keepends=True)
+        said = [line for line in said if line[-1] == "\n"]
         writer.stdout.close()
         writer.wait()
         journal = Journal(path)

@@ -37,9 +37,9 @@ trap 'kill $server; wait $server' EXIT
 "{python}" - <<'END'
 import json, time, urllib.request
 address = "http://127.0.0.1:{port}/formgrader/api/submissions/{lab}?token=t"
-for _ in range(240):
+for _ in range(1200):
     try:
-        found = json.load(urllib.request.urlopen(address, timeout=30))
+        found = json.load(urllib.request.urlopen(address, timeout=300))
         break
     except OSError:
         time.sleep(0.5)

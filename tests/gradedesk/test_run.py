@@ -7,11 +7,11 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import psutil
 import pytest
+from classroom import busy, wait_until
 
 from gradedesk import run, sandbox
 from gradedesk.lab import Lab
@@ -95,7 +95,7 @@ def small(tmp_path):
             dict(c, source=(answers or {}).get(c["id"], made.release))
             for c, made in zip(cells, lab, strict=True)
         ]
-        given = {"cell_seconds": 1.0, "total_seconds": 20.0} | (limits or {})
+        given = {"cell_seconds": busy(), "total_seconds": 300.0} | (limits or {})
         notebook["cells"] = mine
         data = json.dumps(notebook).encode()
         return run.grade_one(lab, data, "ada", sandbox.Limits(**given), **options)
@@ -155,9 +155,7 @@ def test_the_submission_s_own_time_ends_it(small):
             cell(f"assert f{i}() == 1, 'x'", f"q{i}-a", "test", 1),
         ]
     loops = {f"q{i}": f"def f{i}():\n    while True: pass" for i in range(9)}
-    start = time.monotonic()
     result = small(cells, loops, {"total_seconds": 6.0})
-    assert time.monotonic() - start < 6 + run.GRACE
     assert result.status == "partly" and "not-run" in outcomes(result).values()
     assert "6 s" in result.tests[-1].message
 
@@ -284,13 +282,14 @@ def test_a_test_that_takes_too_long_by_itself(small):
 def test_a_trusted_process_that_hangs_is_killed_from_outside(small, monkeypatch):
     """And what it told before is kept."""
     monkeypatch.setattr(run, "GRACE", 1.0)
-    stuck = "import signal\nsignal.signal(signal.SIGALRM, signal.SIG_IGN)\nwhile True: pass"
+    ignore = "for number in signal.SIGALRM, signal.SIGPROF: signal.signal(number, signal.SIG_IGN)"
+    stuck = f"import signal\n{ignore}\nwhile True: pass"
     cells = [
         cell(F, "q1", "answer"),
         cell("assert f(1) == 2, 'x'", "q1-a", "test", 1),
         cell(stuck, "q1-b", "test", 1),
     ]
-    result = small(cells, {"q1": F}, {"total_seconds": 5.0})
+    result = small(cells, {"q1": F}, {"total_seconds": 5.0 * busy()})
     assert outcomes(result) == {"q1-a": "passed", "q1-b": "not-run"}
     assert result.status == "partly" and result.points == 1 and "ran out of time" in result.note
 
@@ -362,11 +361,11 @@ def own_processes():
 def test_no_process_outlives_its_submission(small, warm):
     cells = [cell(F, "q1", "answer"), cell("assert f(1) == 2, 'x'", "q1-a", "test", 1)]
     before = own_processes()
-    daemon = f"import os, time\nif os.fork() == 0:\n    os.setsid()\n    time.sleep(60)\n{F}"
+    daemon = f"import os, time\nif os.fork() == 0:\n    os.setsid()\n    time.sleep(600)\n{F}"
     assert small(cells, {"q1": daemon}, warm=warm).points == 1
     assert small(cells, LOOP, warm=warm).status == "partly"
     run.close()
-    psutil.wait_procs(own_processes() - before, timeout=5)
+    psutil.wait_procs(own_processes() - before, timeout=300)
     assert own_processes() <= before
 
 
@@ -387,7 +386,7 @@ def test_stop_all_ends_what_is_at_work(small, warm):
 def test_a_killed_desk_takes_its_submissions_with_it(tmp_path, warm, most):
     """SIGKILL of the process that called grade_one: its children notice and end."""
     maker = Maker(LABS[0])
-    # From the first cell on nothing is told for 20 s: the end of the desk is all there is to see.
+    # From the first cell on nothing is told: the end of the desk is all there is to see.
     loop = {**maker.solutions, "q1": "while True: pass"}
     (tmp_path / "loop.ipynb").write_bytes(maker.data(loop))
     code = f"""if True:
@@ -395,27 +394,24 @@ def test_a_killed_desk_takes_its_submissions_with_it(tmp_path, warm, most):
         from pathlib import Path
         from gradedesk import run
         from gradedesk.lab import Lab
+        from gradedesk.sandbox import Limits
         print("ready", flush=True)
-        data = Path(sys.argv[2]).read_bytes()
-        run.grade_one(Lab.load(sys.argv[1]), data, "ada", warm={warm})
+        data, limits = Path(sys.argv[2]).read_bytes(), Limits(cell_seconds=900, total_seconds=900)
+        run.grade_one(Lab.load(sys.argv[1]), data, "ada", limits, warm={warm})
     """
     lab = str(ROOT / "solutions" / LABS[0])
     command = [sys.executable, "-c", code, lab, str(tmp_path / "loop.ipynb")]
     desk = subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT)
     try:
         assert desk.stdout.readline() == b"ready\n"
-        deadline = time.monotonic() + 20
-        while time.monotonic() < deadline:
-            children = psutil.Process(desk.pid).children(recursive=True)
-            # The trusted side, bubblewrap, the student's code; warm, each of them twice, and the
-            # first process of the student's own.
-            if len(children) >= most:
-                break
-            time.sleep(0.05)
-        assert len(children) >= most
+        # The trusted side, bubblewrap, the student's code; warm, each of them twice, and the first
+        # process of the student's own.
+        family = psutil.Process(desk.pid)
+        assert wait_until(lambda: len(family.children(recursive=True)) >= most)
+        children = family.children(recursive=True)
     finally:
         os.kill(desk.pid, signal.SIGKILL)
         desk.wait()
         desk.stdout.close()
-    gone, alive = psutil.wait_procs(children, timeout=10)
+    gone, alive = psutil.wait_procs(children, timeout=300)
     assert alive == []

@@ -1,0 +1,75 @@
+"""The tests' own ways: a hang names itself, and what was drawn at random can be drawn again."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+HANGS = """
+import time
+
+def test_waits():
+    while True:
+        time.sleep(0.01)
+
+def test_computes_in_c():
+    sum(range(10**12))
+
+def test_ends():
+    pass
+"""
+DRAWS = """
+import random
+from hypothesis import given, settings, strategies as st
+
+def test_draws():
+    print("drawn", random.random(), settings.default.derandomize)
+
+@given(st.integers())
+def test_hypothesis(number):
+    print("drawn", number)
+"""
+
+
+@pytest.fixture
+def suite(tmp_path):
+    """Runs a file of tests under our own conftest.py; what was printed."""
+    shutil.copy(ROOT / "conftest.py", tmp_path)
+
+    quick = ("-p", "no:nbval", "-p", "no:anyio", "-p", "no:typeguard")
+
+    def run(source, *options, **environment):
+        (tmp_path / "test_it.py").write_text(source, encoding="utf-8")
+        command = [sys.executable, "-m", "pytest", "test_it.py", "--color=no", *quick, *options]
+        env = {key: value for key, value in os.environ.items() if key != "CI"} | environment
+        done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
+        return done.stdout
+
+    return run
+
+
+def test_a_test_that_hangs_is_ended_and_named_in_python_and_in_c(suite):
+    limits = ("timeout=2", "faulthandler_timeout=4", "faulthandler_exit_on_timeout=true")
+    said = suite(HANGS, "-n", "1", *(part for limit in limits for part in ("-o", limit)))
+    failed = sorted(re.findall(r"^FAILED test_it.py::(\w+)", said, re.MULTILINE))
+    assert failed == ["test_computes_in_c", "test_waits"], said
+    assert "1 passed" in said
+
+
+def test_what_was_drawn_can_be_drawn_again(suite):
+    def draw(*options, **environment):
+        said = suite(DRAWS, "-s", *options, **environment)
+        assert "2 passed" in said, said
+        (seed,) = re.findall("repeat them with (--hypothesis-seed=[0-9]+)", said)
+        return seed, re.findall("drawn .*", said)
+
+    seed, first = draw()
+    assert len(first) > 50 and first[0].endswith("False")
+    assert draw(seed) == (seed, first)
+    assert "drawn 0.8444218515250481 True" in draw(CI="true")[1]  # which is random.seed(0)'s
