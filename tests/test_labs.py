@@ -81,6 +81,8 @@ def plain(value):
         assert -(2**63) <= value < 2**64, "an integer of more than 64 bits"
         return value
     if isinstance(value, list | tuple):
+        if set(map(type, value)) == {int} and -(2**63) <= min(value) and max(value) < 2**64:
+            return list(value)  # at once: lab 06 sends 130,000
         return [plain(item) for item in value]
     if isinstance(value, dict):
         assert all(type(key) in (str, int) for key in value), "a key that is no str or int"
@@ -124,13 +126,15 @@ def rests_on(sources, name):
     return frozenset(found)
 
 
-def alone(names, name, cells, two_processes):
+def alone(names, name, cells, two_processes, ours):
     """A function of which each call has, in the grader, a process of its own.
 
-    So the same call gives the same again: what took long once, in any run, is not done twice.
+    So the same call gives the same again: what took long once, in any run, is not done twice. What
+    rests on cells of `ours` only is done once in all; nbval runs it in the notebook itself.
     """
-    sources = [source for source, _ in cells]
-    known = RESULTS.setdefault((rests_on(sources, name), name, two_processes), {})
+    rests = rests_on([source for source, _ in cells], name)
+    two_processes = two_processes or rests <= ours
+    known = RESULTS.setdefault((rests, name, two_processes), {})
 
     def call(*args):
         key = wire.pack(list(args))
@@ -161,6 +165,7 @@ def run(notebook, answers=None, two_processes=False):
     cell sees nothing of the student but stand-ins for the functions, as in the grader.
     """
     student, outcomes, cells = {"__name__": "__main__"}, {}, []
+    ours = {cell.source for cell in graded(notebook)}
     apart = notebook.metadata.get("gradedesk", {}).get("alone", [])
     for cell in graded(notebook):
         if cell.cell_type != "code":
@@ -172,7 +177,7 @@ def run(notebook, answers=None, two_processes=False):
             cells.append((source, code))
             continue
         names = student | {
-            name: alone(student, name, list(cells), two_processes)
+            name: alone(student, name, list(cells), two_processes, ours)
             for name in apart
             if name in student
         }

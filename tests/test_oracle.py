@@ -178,9 +178,9 @@ def test_sampled_frequencies_agree_with_the_oracle_on_storyland(prefix, many_sto
     assert z_score(following, storyland.Oracle().next_word(prefix)) < 3
 
 
-def test_it_sums_to_one_along_hundreds_of_stories():
+def test_it_sums_to_one_along_many_stories():
     oracle = storyland.Oracle()
-    for story in itertools.islice(storyland.stories(31), 200):
+    for story in itertools.islice(storyland.stories(31), 60):
         for word, distribution in oracle.walk(story.words):
             assert sum(distribution.values()) == pytest.approx(1, abs=1e-9)
             assert distribution[word] > 0
@@ -188,7 +188,7 @@ def test_it_sums_to_one_along_hundreds_of_stories():
 
 def test_log_prob_is_the_chain_rule_over_next_word():
     oracle = storyland.Oracle()
-    for story in itertools.islice(storyland.stories(41), 20):
+    for story in itertools.islice(storyland.stories(41), 10):
         chain = sum(log(distribution[word]) for word, distribution in oracle.walk(story.text))
         assert oracle.log_prob(story.text) == pytest.approx(chain, rel=1e-9)
 

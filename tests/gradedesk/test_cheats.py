@@ -53,11 +53,12 @@ def grade(maker):
 
     def grade(answer):
         data = maker.data(maker.with_target(answer))
-        result = run.grade_one(lab, data, "student")
+        result = run.grade_one(lab, data, "student", warm=True)
         (test,) = [test for test in result.tests if test.grade_id == TEST]
         return test, {figure.name: figure.value for figure in result.figures}
 
-    return grade
+    yield grade
+    assert run.close() == ""
 
 
 @pytest.fixture(scope="module")

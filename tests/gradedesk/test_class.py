@@ -273,10 +273,11 @@ def test_what_cannot_be_graded_at_all(few, lab, tmp_path):
 def start_grade(desk, *options):
     """`grade` in a process of its own, without the gradebook, telling each result."""
     code = """if True:
-        import sys
+        import signal, sys
         from pathlib import Path
         from gradedesk.grade import grade
         from gradedesk.lab import Lab
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's "&" has it ignored
         lab = Lab.load(sys.argv[2])
         print("ready", flush=True)
         tell = lambda result: print(result.student, flush=True)
@@ -344,17 +345,20 @@ def test_ctrl_c_stops_cleanly_and_the_next_run_goes_on(tmp_path, maker, dozen):
     assert batch.results["loopatonce"].status == "partly"
 
 
-def test_ctrl_c_while_a_result_is_kept_comes_when_it_is_kept_whole(few, lab):
+@pytest.fixture
+def ctrl_c():
+    """Ctrl-C raises KeyboardInterrupt, also where the tests run in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield lambda _: signal.raise_signal(signal.SIGINT)
+    assert signal.signal(signal.SIGINT, before) is signal.default_int_handler
+
+
+def test_ctrl_c_while_a_result_is_kept_comes_when_it_is_kept_whole(few, lab, ctrl_c):
     """Else its student would be graded and left to do at once."""
-
-    def interrupt(result):
-        signal.raise_signal(signal.SIGINT)
-
-    batch = grade.grade(few, lab, on_result=interrupt)
+    batch = grade.grade(few, lab, on_result=ctrl_c)
     (first,) = batch.graded
     assert sorted([first, *batch.left]) == ["correct", "half", "nobytes"]
     assert [result.student for result in Journal(few / "journal.jsonl")] == [first]
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     assert sorted(grade.grade(few, lab).graded) == sorted(batch.left)
 
 

@@ -39,13 +39,14 @@ def timeless(result):
 
 def test_the_solution_earns_everything_cold_and_warm(maker):
     data = maker.data(maker.solutions)
-    first, second = (run.grade_one(maker.lab, data, "ada", warm=warm) for warm in (False, True))
+    first = run.grade_one(maker.lab, data, "ada", warm=True)
     assert first.status == "graded" and first.note == "" and first.problems == []
     assert [test.message for test in first.tests if test.outcome != "passed"] == []
     assert first.points == sum(cell.points for cell in maker.lab.tests)
     assert first.max_points == 100 and first.needs_hand_grading
     assert first.submission == run.digest(data) and first.answers == maker.solutions
-    assert timeless(first) == timeless(second)
+    if not maker.lab.alone:  # what is alone may train for minutes: test_alone.py has it cold
+        assert timeless(first) == timeless(run.grade_one(maker.lab, data, "ada"))
 
 
 def test_the_blank_lab_earns_nothing(maker):
