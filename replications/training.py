@@ -576,7 +576,8 @@ def killed_and_resumed_is_the_same(seed: int) -> float:
         command = [sys.executable, "-m", "tinygpt", "train", "--preset", "smoke", "--steps", "120"]
         command += ["--every", "10", "--device", "cpu", "--dropout", "0.1", "--seed", str(seed)]
         command += ["--corpus", folder / "text.txt", "--out"]
-        settings = {"env": os.environ | {"TINYGPT_CACHE": temporary}, "stderr": subprocess.PIPE}
+        settings = {"env": os.environ | {"TINYGPT_CACHE": temporary}}
+        settings |= {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
         subprocess.run([*command, folder / "whole"], **settings, check=True)
         process = subprocess.Popen([*command, folder / "killed"], **settings)
         while not (folder / "killed" / "last.safetensors").exists():
