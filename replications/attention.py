@@ -14,6 +14,7 @@ import storyland
 from replications import headline
 from tinygpt import data, records, train
 from tinygpt.corpora import corpus
+from tinygpt.generate import generate
 from tinygpt.model import GPT, preset
 from tinygpt.tokenizer import BPETokenizer
 
@@ -284,3 +285,155 @@ def no_positions_read_on_for_nothing(seed: int) -> float:
 def words_must_be_as_loud_as_their_places(seed: int) -> float:
     """Two small models trained anew, read at places 32 to 63."""
     return _read_longer("sinusoidal", seed, 0.02)[0] - _read_longer("sinusoidal", seed)[0]
+
+
+# 2-attention/gpt ---------------------------------------------------------------------------------
+
+
+@headline(
+    page="2-attention/gpt",
+    claim="A word that was said about 40 words before costs the GPT less than it costs one block.",
+    effect="bits a character of the word, one block minus GPT",
+    above=0.1,
+)
+def gpt_remembers_further(seed: int) -> float:
+    """The recorded weights of both on 150 fresh stories."""
+    tokenizer, stories = _tokenizer(), list(islice(storyland.stories(seed), 150))
+    texts = data.texts([story.text for story in stories], tokenizer)
+    ends = [tokenizer.ends(story.text) for story in stories]
+    bits = {}
+    for name in ("one-block", "gpt"):
+        log_probs = [nats.tolist() for nats in train.log_probs(records.load(name)[0], texts)]
+        bits[name] = storyland.bits_by_distance(stories, ends, log_probs)[40]
+    return bits["one-block"] - bits["gpt"]
+
+
+@headline(
+    page="2-attention/gpt",
+    claim="Of the stories that the GPT writes, more are possible for 60 words than of those that "
+    "one block writes.",
+    effect="share of 400 stories, GPT minus one block",
+    above=0.0,
+)
+def more_of_what_the_gpt_writes_lasts_sixty_words(seed: int) -> float:
+    """The recorded weights of both; what they write is drawn with the seed."""
+    tokenizer, oracle, share = _tokenizer(), storyland.Oracle(), {}
+    newline = tokenizer.encode("\n")[0]
+    for name in ("one-block", "gpt"):
+        draw = torch.Generator().manual_seed(seed)
+        start = torch.full((400, 1), newline)
+        written = generate(records.load(name)[0], start, 110, generator=draw, stop=newline)
+        texts = [tokenizer.decode(ids).split("\n")[0] + "\n" for ids in written.tolist()]
+        left = [oracle.leaves_at(storyland.split(text)[:60]) for text in texts]
+        share[name] = left.count(None) / len(left)
+    return share["gpt"] - share["one-block"]
+
+
+@headline(
+    page="2-attention/gpt",
+    claim="Where a person is named again, most of what the GPT gives to names goes to names that "
+    "the story has never said.",
+    effect="share on names said before",
+    below=0.5,
+)
+def gpt_takes_names_out_of_the_air(seed: int) -> float:
+    """The recorded GPT on 100 fresh stories; every place where a name comes again counts once."""
+    tokenizer, gpt, shares = _tokenizer(), records.load("gpt")[0], []
+    everybody = [item.name for item in storyland.grammar().lists["name"].items]
+    names = torch.tensor([tokenizer.encode(" " + name)[0] for name in everybody])
+    for story in islice(storyland.stories(seed), 100):
+        ids = torch.tensor(tokenizer.encode("\n" + story.text))[:224]
+        with torch.no_grad():
+            prob = gpt(ids[None])[0, :-1].softmax(-1)[:, names]  # (T, names)
+        is_name = ids[:, None] == names  # (T + 1, names)
+        said = is_name.cumsum(0)[:-1] > 0
+        again = (is_name[1:] & said).any(1)
+        shares += ((prob * said).sum(1) / prob.sum(1))[again].tolist()
+    return sum(shares) / len(shares)
+
+
+# 2-attention/encoder-decoder ---------------------------------------------------------------------
+
+BEGINNING = 24  # words of each story that the page reads
+
+
+def _descend(optimiser: torch.optim.Optimizer, loss: Tensor, rate: float) -> None:
+    (group,) = optimiser.param_groups
+    group["lr"] = rate
+    optimiser.zero_grad()
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(group["params"], 1.0)
+    optimiser.step()
+
+
+def _bert(ids: Tensor, vocab_size: int, seed: int) -> GPT:
+    """The page's BERT, trained as there on beginnings (N, 24); the last id is [MASK]."""
+    torch.manual_seed(seed)
+    config = preset(
+        "bert", vocab_size=vocab_size, context=BEGINNING, num_layers=1, num_heads=4, d_model=64
+    )
+    model, mask = GPT(config), vocab_size - 1
+    optimiser = torch.optim.AdamW(model.parameters(), betas=(0.9, 0.95))
+    for step in range(1000):
+        batch = ids[torch.randint(len(ids), (96,))]
+        chosen, die = torch.rand(batch.shape) < 0.15, torch.rand(batch.shape)
+        seen = torch.where(chosen & (die < 0.8), mask, batch)
+        seen = torch.where(chosen & (die >= 0.9), torch.randint(mask, batch.shape), seen)
+        loss = F.cross_entropy(model.head(model.hidden(seen)[chosen]), batch[chosen])
+        _descend(optimiser, loss, 0.01 * min((step + 1) / 100, 1 - step / 1000))
+    return model.eval()
+
+
+@headline(
+    page="2-attention/encoder-decoder",
+    claim="A small BERT that sees both sides of a hidden word pays less for it than the exact "
+    "probability given the left side alone.",
+    effect="bits a word, the exact left side minus BERT",
+    above=0.0,
+)
+def bert_pays_less_than_the_exact_left_side(seed: int) -> float:
+    """Trained on ten million fresh characters; all places of 500 other fresh beginnings."""
+    lines = storyland.text(seed, 10_000_000).splitlines()
+    texts = [storyland.split(line[:320])[:BEGINNING] for line in lines]
+    fresh = [story.words[:BEGINNING] for story in islice(storyland.stories(seed + 1000), 500)]
+    words = sorted({word for text in texts + fresh for word in text})
+    index = {word: i for i, word in enumerate(words)}
+    train_ids, ids = (
+        torch.tensor([[index[w] for w in t] for t in part]) for part in (texts, fresh)
+    )
+    model = _bert(train_ids, len(words) + 1, seed)
+    oracle = storyland.Oracle()
+    left = -sum(math.fsum(oracle.word_log_probs(text)) for text in fresh) / ids.numel()
+    paid = 0.0
+    for place in range(BEGINNING):
+        seen = ids.clone()
+        seen[:, place] = len(words)
+        with torch.no_grad():
+            logits = model.head(model.hidden(seen)[:, place])
+        paid += F.cross_entropy(logits, ids[:, place]).item() / BEGINNING
+    return (left - paid) / math.log(2)
+
+
+@headline(
+    page="2-attention/encoder-decoder",
+    claim="With only its target masked, nn.Transformer learns to name random digits: it reads "
+    "them in the encoder.",
+    effect="nats a digit below their entropy, ln 10",
+    above=1.0,
+)
+def the_future_comes_in_by_the_encoder(seed: int) -> float:
+    """One block reads and one writes, trained for 150 steps on digits that nobody can guess."""
+    torch.manual_seed(seed)
+    embedding, position, head = nn.Embedding(10, 32), nn.Embedding(64, 32), nn.Linear(32, 10)
+    network = nn.Transformer(32, 4, 1, 1, batch_first=True)
+    whole = nn.ModuleList([embedding, position, head, network])
+    optimiser, mask = torch.optim.AdamW(whole.parameters()), torch.ones(8, 8).triu(1).bool()
+    losses = []
+    for _ in range(150):
+        digits = torch.randint(10, (16, 9))
+        x = embedding(digits[:, :-1]) + position.weight[:8]
+        logits = head(network(x, x, tgt_mask=mask))
+        loss = F.cross_entropy(logits.flatten(0, 1), digits[:, 1:].flatten())
+        _descend(optimiser, loss, 3e-3)
+        losses.append(loss.item())
+    return math.log(10) - sum(losses[-10:]) / 10
