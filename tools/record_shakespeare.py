@@ -39,10 +39,7 @@ SIDES = ("nanoGPT", "modern")
 # What is tried on each side: the learning rate, and for ours what its three are multiplied by.
 RATES = {"nanoGPT": (0.001, 0.002, 0.004, 0.008, 0.016), "modern": (0.25, 0.5, 1.0, 2.0, 4.0)}
 DECAYS = ("linear to 0", "cosine to a tenth")
-PART = 5  # the search is made at this part of the steps
 WARM_UP = {"nanoGPT": 20, "modern": 100}  # as this part of the steps, as both come
-SHORT = (20, 10, 7, PART)  # ours, at these parts of the steps
-SEEDS = (0, 1, 2)
 LOOKS = 4  # of ours at the whole validation text on its way, outside the clock
 
 
@@ -60,17 +57,20 @@ class Try:
 def laptop(name: str, source: str, nanogpt: Path) -> dict:
     """nanoGPT's setting for a CPU, its own code beside the modern model of as many parameters and
     for as much processor time, one thread each. On both sides ten pairs of learning rate and decay
-    at a fifth of the steps, the best of each decay and half of the line's at all of them, chosen
-    on the validation text."""
+    at a fifth of the steps, chosen on the validation text. At all steps the best rate of the line,
+    for nanoGPT half of it, too; and ours in a fifth of the steps and fewer."""
     torch.set_num_threads(1)
-    return Beside(name, source, nanogpt, CPU, configure(name, device="cpu"), 2000, 2300).record()
+    config = configure(name, device="cpu")
+    steps = {"nanoGPT": (400, 2000), "modern": (460, config.steps)}
+    return Beside(name, source, nanogpt, CPU, config, steps, short=(115, 230, 328)).record()
 
 
 def gpu(name: str, source: str, nanogpt: Path) -> dict:
     """nanoGPT's setting for one GPU (10.65M parameters), its own code beside the modern model of
-    about as many parameters. On both sides ten pairs of learning rate and decay at a fifth of the
-    steps, three rates at all of them, chosen on the validation text."""
-    return Beside(name, source, nanogpt, [], configure(name, device="cuda"), 5000, 4000).record()
+    about as many parameters. As many tries and the same as for a CPU."""
+    config = configure(name, device="cuda")
+    steps = {"nanoGPT": (1000, 5000), "modern": (800, 4000)}
+    return Beside(name, source, nanogpt, [], config, steps, short=(200, 400, 600)).record()
 
 
 class Beside:
@@ -83,8 +83,8 @@ class Beside:
         nanogpt: Path,
         arguments: list[str],
         config: TrainConfig,
-        their_steps: int,
-        our_steps: int,
+        steps: dict[str, tuple[int, int]],
+        short: tuple[int, ...],
     ):
         if not (nanogpt / "train.py").exists():
             sys.exit(
@@ -95,7 +95,7 @@ class Beside:
         cut = int(len(self.text) * 0.9)  # nanoGPT's
         context = config.model.context
         self.nanogpt, self.arguments, self.config = nanogpt, arguments, config
-        self.steps = {"nanoGPT": their_steps, "modern": our_steps}
+        self.steps, self.short = steps, short  # steps: of the search, and all; short: of ours
         self.tokenizer = CharTokenizer.train(self.text)
         self.texts = data.stream(self.text[:cut], self.tokenizer, context)
         self.valid = data.stream(self.text[cut:], self.tokenizer, context)
@@ -105,7 +105,7 @@ class Beside:
         self.kept.touch()
 
     def record(self) -> dict:
-        """Search, run the best with several seeds and ours for shorter times; all that is told."""
+        """Search, then run the best for longer, and ours for shorter; all that is told."""
         with tempfile.TemporaryDirectory() as temporary:
             self.work = Path(temporary) / "nanoGPT"
             shutil.copytree(self.nanogpt, self.work, ignore=shutil.ignore_patterns(".git"))
@@ -119,41 +119,39 @@ class Beside:
         for decay in DECAYS:
             for i in range(len(RATES["modern"])):
                 for side in SIDES:
-                    steps = self.steps[side] // PART
-                    searched[side].append(self.result(Try(side, RATES[side][i], decay, steps)))
-        theirs = self.longer("nanoGPT", searched["nanoGPT"])
-        first, steps = best(searched["modern"]), self.steps["modern"]
-        short = {part: [] for part in SHORT}
-        for seed in SEEDS:
-            for part, found in short.items():
-                found.append(self.result(replace(first, steps=steps // part, seed=seed)))
-        ours = self.longer("modern", searched["modern"])
-        pairs = {
-            side: [self.result(replace(best(tries), seed=seed)) for seed in SEEDS]
-            for side, tries in (("nanoGPT", theirs), ("modern", ours))
+                    one = Try(side, RATES[side][i], decay, self.steps[side][0])
+                    searched[side].append(self.result(one))
+        line = {
+            side: best(one for one in tries if one["decay"] == DECAYS[0])
+            for side, tries in searched.items()
         }
+        whole = {side: replace(one, steps=self.steps[side][1]) for side, one in line.items()}
+        longer = {"modern": [self.result(whole["modern"])], "nanoGPT": []}
+        for rate in (1.0, 0.5):
+            one = replace(whole["nanoGPT"], rate=rate * whole["nanoGPT"].rate)
+            longer["nanoGPT"].append(self.result(one))
+        first = best(searched["modern"])
+        searched_at = self.steps["modern"][0]
+        short = [self.result(replace(first, steps=steps)) for steps in (*self.short, searched_at)]
         pace = {
             side: [r["seconds"] / r["steps"] for r in self.results() if r["side"] == side]
             for side in SIDES
         }
-        rows = {"nanoGPT": pairs["nanoGPT"]}
-        for found in short.values():
-            rows[f"modern, {found[0]['steps']} steps"] = found
-        rows[f"modern, {self.steps['modern']} steps"] = pairs["modern"]
         second = {side: statistics.median(pace[side]) for side in SIDES}
+        theirs = min(longer["nanoGPT"], key=lambda one: one["valid_loss"])
+        rows = {"nanoGPT": theirs}
+        rows |= {f"modern, {one['steps']} steps": one for one in [*short, *longer["modern"]]}
         figures = {}
         for name, found in rows.items():
-            losses = [one["valid_loss"] for one in found]
-            seconds = second[found[0]["side"]] * found[0]["steps"]
+            seconds = second[found["side"]] * found["steps"]
             figures[name] = {
-                "parameters": found[0]["parameters"],
-                "steps": found[0]["steps"],
-                "rate": found[0]["rate"],
-                "decay": found[0]["decay"],
+                "parameters": found["parameters"],
+                "steps": found["steps"],
+                "rate": found["rate"],
+                "decay": found["decay"],
                 "seconds": round(seconds, 1),
-                "share_of_time": round(seconds / second["nanoGPT"] / self.steps["nanoGPT"], 3),
-                "valid_loss": round(statistics.mean(losses), 4),
-                "valid_losses": losses,
+                "share_of_time": round(seconds / second["nanoGPT"] / theirs["steps"], 3),
+                "valid_loss": found["valid_loss"],
             }
         head = ["git", "-C", str(self.nanogpt), "rev-parse", "HEAD"]
         commit = subprocess.run(head, capture_output=True, text=True, check=True).stdout.strip()
@@ -164,24 +162,15 @@ class Beside:
             "cpu_seconds": round(sum(one["seconds"] for one in self.results())),
             "nanogpt": {"commit": commit, "arguments": self.arguments},
             "training": training,
-            "seeds": SEEDS,
             "seconds_per_step": {side: round(second[side], 5) for side in SIDES},
             "tried": {
-                side: [{name: one[name] for name in told} for one in searched[side] + tries]
-                for side, tries in (("nanoGPT", theirs), ("modern", ours))
+                side: [{name: one[name] for name in told} for one in searched[side] + longer[side]]
+                for side in SIDES
             },
-            "curve": pairs["modern"][0]["curve"],
+            "curve": longer["modern"][0]["curve"],
             "figures": figures,
-            "samples": pairs["modern"][0]["samples"],
+            "samples": longer["modern"][0]["samples"],
         }
-
-    def longer(self, side: str, searched: list[dict]) -> list[dict]:
-        """All steps with the best rate of each decay, and with half of that of the line."""
-        line, cosine = (best(one for one in searched if one["decay"] == d) for d in DECAYS)
-        return [
-            self.result(replace(one, steps=self.steps[side]))
-            for one in (line, replace(line, rate=line.rate / 2), cosine)
-        ]
 
     def results(self) -> list[dict]:
         """What has been tried, with what came of it."""
@@ -242,7 +231,7 @@ class Beside:
         loss_of = train.NextToken(model, torch.bfloat16 if device == "cuda" else None)
         if device == "cuda":
             loss_of.compile()
-        whole = one.steps == self.steps["modern"]
+        whole = one.steps == self.steps["modern"][1]
         every = one.steps // LOOKS if whole else one.steps
         losses, curve, seconds, started = [], [], 0.0, clock(device)
         done = train.learn(
