@@ -18,6 +18,7 @@ import numpy as np
 ARRAY, TENSOR, COMPLEX, BIGINT, HANDLE = range(1, 6)
 
 MAX_DIMS = 16
+INTS = -(1 << 63), (1 << 64) - 1  # the least and the most that msgpack has
 MAX_BIGINT_BYTES = 1024
 MAX_KIND = 80
 
@@ -137,7 +138,7 @@ class _Packer:
         # The types' own methods throughout: a subclass may lie in each of its own.
         if issubclass(kind, int):
             value = int.__int__(obj)
-            if -(1 << 63) <= value < 1 << 64:
+            if INTS[0] <= value <= INTS[1]:
                 return value
             size = value.bit_length() // 8 + 1
             if size > MAX_BIGINT_BYTES:
@@ -189,7 +190,10 @@ class _Packer:
         if self.items > self.limits.max_items:
             raise WireError(f"a value of more than {self.limits.max_items:,} items")
         if base is not dict:
-            return [self.plain(item, depth + 1) for item in list(base.__iter__(obj))]
+            items = list(base.__iter__(obj))
+            if set(map(type, items)) == {int} and INTS[0] <= min(items) and max(items) <= INTS[1]:
+                return items  # nothing to do for each: a lab may send 100,000 numbers
+            return [self.plain(item, depth + 1) for item in items]
         plain = {}
         for key, value in list(dict.items(obj)):
             if isinstance(key, np.generic):
