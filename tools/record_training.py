@@ -1,33 +1,40 @@
 """The recorded runs of Part 3 that are many small ones: pieces by themselves, and sizes.
 
-`python tools/records.py ablations scaling` repeats them.
+`python tools/records.py ablations scaling` repeats them. Every run is kept in runs/ until its
+record is whole, so that a command that was killed goes on where it was.
 """
 
+import hashlib
+import json
 import math
+import shutil
 import time
 from concurrent.futures import ProcessPoolExecutor
-from functools import partial
+from functools import cache, partial
+from pathlib import Path
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 import storyland
 from tinygpt import data, optim, train
 from tinygpt.corpora import corpus
-from tinygpt.model import GPT, preset
+from tinygpt.model import GPT, INIT_STD, preset
 from tinygpt.tokenizer import BPETokenizer
 
 CONTEXT = 224  # tokens: the longest story
 BATCH = 8  # stories a step
 VALID = 200_000  # characters of validation text
 LOOK = 50  # steps that a point of a training curve stands for
+KEPT = Path(__file__).parent.parent / "runs"
 
 # What is measured by itself: GPT-2 with this one change.
 SMALL = {"num_layers": 2, "num_heads": 4, "d_model": 64}
-STEPS = 300
-RATES = (2e-3, 4e-3, 8e-3, 1.6e-2, 3.2e-2)  # AdamW's, tried for GPT-2
-BETTER = (8e-3, 1.6e-2)  # and for each piece
+STEPS = 200
+FIRST_STD = 0.1  # of the first weights; GPT-2's own 0.02 is for widths of 768 and more
+RATE, MATRIX_RATE = 1.6e-2, 2e-2  # where the search of AdamW's rate, and of Muon's, begins
+LOW = (-3, -2, -1)  # powers of two below that: what GPT-2 would pay if nobody had searched
+SEARCH_SEED = 100
 SEEDS = range(5)
 MODERN = {
     "norm": "rmsnorm",
@@ -47,18 +54,31 @@ PIECES = {
     "no biases": {"bias": False},
     "rotary positions": {"positions": "rotary", "rotary_base": 1000.0},
     "QK-norm": {"qk_norm": True},
-    "ReLU²": {"activation": "relu2"},
     "SwiGLU": {"activation": "swiglu"},
     "head of its own": {"tied": False},
-    "outputs from zero": {"zero_init": True},
-    "larger embeddings": {"embedding_std": 0.3},
     "Muon": {"optimiser": "muon"},
     "all of them": MODERN | {"optimiser": "muon"},
+}
+# The same with GPT-2's own first weights, but for those that are named.
+QUIET = {
+    f"{mlp}{title}": ({} if mlp == "GPT-2" else {"activation": "swiglu"}, louder)
+    for title, louder in (
+        ("", "nowhere"),
+        (", louder MLP", "MLP"),
+        (", louder elsewhere", "elsewhere"),
+    )
+    for mlp in ("GPT-2", "SwiGLU")
 }
 
 # From here to there in size: layers, width.
 SIZES = ((1, 32), (2, 48), (3, 64), (4, 96), (4, 128))
 SCALING_STEPS, SCALING_SEED = 1200, 0
+SCALING_RATES = {  # tuned at the largest of them
+    "learning_rate": 5e-3,
+    "matrix_learning_rate": 2e-2,
+    "embedding_learning_rate": 2e-2,
+    "weight_decay": 0.0,
+}
 
 
 def stories(characters: str) -> tuple[BPETokenizer, data.Texts, data.Texts]:
@@ -69,6 +89,9 @@ def stories(characters: str) -> tuple[BPETokenizer, data.Texts, data.Texts]:
     return tokenizer, data.texts(lines, tokenizer), data.texts(valid, tokenizer)
 
 
+read = cache(stories)  # once a process
+
+
 def floor() -> float:
     """What the oracle pays for the validation texts: bits a character."""
     oracle = storyland.Oracle()
@@ -76,41 +99,50 @@ def floor() -> float:
     return -sum(map(oracle.log_prob, lines)) / sum(map(len, lines)) / math.log(2)
 
 
-def one(job: dict, tokenizer: BPETokenizer, texts: data.Texts, valid: data.Texts) -> dict:
+# One run
+
+
+def louder(model: GPT, std: float, where: str) -> None:
+    """Give the first weights of all matrices another standard deviation, where GPT-2's is 0.02.
+
+    `where` says of which: everywhere, nowhere, those of the MLP, or those elsewhere.
+    """
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            part = "MLP" if ".mlp." in name else "elsewhere"
+            if weight.ndim == 2 and where in ("everywhere", part):
+                weight *= std / INIT_STD
+
+
+def one(job: dict) -> dict:
     """Train one small model on one thread, and measure it.
 
     Its curve holds the training loss, nats a token: means over LOOK steps.
     """
     torch.set_num_threads(1)
+    tokenizer, texts, valid = read("10MB")
     started = time.process_time()
     torch.manual_seed(job["seed"])
     sizes = {"vocab_size": tokenizer.vocab_size, "context": CONTEXT}
-    model = GPT(preset("gpt2", **sizes, **job["model"]))
-    if job["optimiser"] == "muon":
-        optimisers = optim.make(
-            model,
-            "muon",
-            learning_rate=job["learning_rate"],
-            matrix_learning_rate=0.02,
-            embedding_learning_rate=2e-2,
-            weight_decay=0.0,
-        )
-    else:
-        optimisers = optim.make(model, "adamw", learning_rate=job["learning_rate"])
+    changes = dict(job["model"])
+    if "embedding_std" in changes and job["louder"] == "everywhere":
+        changes["embedding_std"] *= INIT_STD / job["std"]  # louder() will make it what it was
+    model = GPT(preset("gpt2", **sizes, **changes))
+    louder(model, job["std"], job["louder"])
     losses = train.fit(
         model,
         texts,
         context=CONTEXT,
         steps=job["steps"],
         batch_size=BATCH,
-        learning_rate=job["learning_rate"],
+        learning_rate=job["rates"]["learning_rate"],
         seed=job["seed"],
-        optimisers=optimisers,
+        optimisers=optim.make(model, job["optimiser"], **job["rates"]),
     )
     embeddings = sum(
         m.weight.numel() for m in model.modules() if isinstance(m, torch.nn.Embedding)
     ) + (0 if model.config.tied else model.head.weight.numel())
-    return job | {
+    return {
         "valid_bits": train.bits_per_char(model, valid),
         "curve": [sum(losses[i : i + LOOK]) / LOOK for i in range(0, len(losses), LOOK)],
         "sample": train.sample(model, tokenizer, stop=True),
@@ -120,94 +152,152 @@ def one(job: dict, tokenizer: BPETokenizer, texts: data.Texts, valid: data.Texts
     }
 
 
-def many(jobs: list[dict], processes: int = 2) -> list[dict]:
-    """Each job, `processes` of them side by side."""
-    tokenizer, texts, valid = stories("10MB")
-    work = partial(one, tokenizer=tokenizer, texts=texts, valid=valid)
-    with ProcessPoolExecutor(processes) as pool:
-        return list(tqdm(pool.map(work, jobs), total=len(jobs), unit="run"))
+def kept(record: str, job: dict, seed: int, powers: int) -> dict:
+    """`one` with this seed, and the rates that are searched times 2 to the `powers`; done once."""
+    rates = {
+        name: rate * 2.0**powers if name in job["searched"] else rate
+        for name, rate in job["rates"].items()
+    }
+    job = job | {"rates": rates, "seed": seed}
+    digest = hashlib.sha256(json.dumps(job).encode()).hexdigest()[:16]
+    path = KEPT / f"record-{record}" / f"{digest}.json"
+    if not path.exists():
+        run = one(job)
+        print(f"{job['name']:26} 2^{powers:<3} seed {seed:3}: {run['valid_bits']:.3f}", flush=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.with_suffix(".part").write_text(json.dumps(run), encoding="utf-8")
+        path.with_suffix(".part").rename(path)
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+# The search, and then the runs that count
+
+
+def bracket(record: str, job: dict) -> dict[int, float]:
+    """Bits by power of two of the searched rates: 0 and 1 first, then on until the best of them has
+    a worse one on either side."""
+    tried, todo = {}, [0, 1]
+    while todo:
+        for power in todo:
+            bits = kept(record, job, SEARCH_SEED, power)["valid_bits"]
+            tried[power] = math.inf if math.isnan(bits) else bits
+        best = min(tried, key=tried.get)
+        todo = [power for power in (best - 1, best + 1) if power not in tried]
+    return tried
+
+
+def measured(record: str, job: dict, seeds: range) -> dict:
+    """A job at the best of its rates, with each of the seeds: what the record says of it."""
+    tried = bracket(record, job)
+    best = min(tried, key=tried.get)
+    runs = [kept(record, job, seed, best) for seed in seeds]
+    searched = job["rates"][job["searched"][0]]
+    return {
+        "searched": job["searched"],
+        "tried": {f"{searched * 2.0**power:g}": round(tried[power], 4) for power in sorted(tried)},
+        "taken": float(f"{searched * 2.0**best:g}"),
+        "valid_bits": [round(run["valid_bits"], 4) for run in runs],
+        "parameters": runs[0]["parameters"],
+        "matrices": runs[0]["matrices"],
+        "cpu_seconds": [round(run["cpu_seconds"], 1) for run in runs],
+        "curve": np.mean([run["curve"] for run in runs], axis=0).round(4).tolist(),
+        "sample": runs[0]["sample"],
+    }
+
+
+def job(name: str, changes: dict, rate: float = RATE, std=FIRST_STD, louder="everywhere") -> dict:
+    """What `one` is to do for a piece. With Muon its own rate is searched, and `rate` is AdamW's
+    for the rest."""
+    optimiser = changes.get("optimiser", "adamw")
+    rates = {"learning_rate": rate}
+    if optimiser == "muon":
+        rates = {"matrix_learning_rate": MATRIX_RATE} | rates
+    return {
+        "name": name,
+        "model": SMALL | {name: value for name, value in changes.items() if name != "optimiser"},
+        "optimiser": optimiser,
+        "rates": rates,
+        "searched": list(rates)[:1],
+        "std": std,
+        "louder": louder,
+        "steps": STEPS,
+    }
 
 
 def ablations(name: str) -> dict:
-    """GPT-2 of a small size with one modern piece at a time on Storyland: five seeds each, at the
-    better of two learning rates, which another seed chose."""
-    jobs = {piece: job(piece, changes) for piece, changes in PIECES.items()}
-    tried = [
-        its | {"learning_rate": rate, "seed": 100}
-        for piece, its in jobs.items()
-        if its["optimiser"] == "adamw"
-        for rate in (RATES if piece == "GPT-2" else BETTER)
-    ]
-    swept = many(tried)
-    for piece, its in jobs.items():
-        if its["optimiser"] == "adamw":
-            runs = [run for run in swept if run["piece"] == piece]
-            its["learning_rate"] = min(runs, key=lambda run: run["valid_bits"])["learning_rate"]
-    runs = many([its | {"seed": seed} for its in jobs.values() for seed in SEEDS])
-    table = {}
-    for piece, its in jobs.items():
-        five = [run for run in runs if run["piece"] == piece]
-        table[piece] = {
-            "changes": PIECES[piece],
-            "learning_rate": its["learning_rate"],
-            "valid_bits": [round(run["valid_bits"], 4) for run in five],
-            "parameters": five[0]["parameters"],
-            "cpu_seconds": [round(run["cpu_seconds"], 1) for run in five],
-            "curve": np.mean([run["curve"] for run in five], axis=0).round(4).tolist(),
-            "sample": five[0]["sample"],
+    """GPT-2 of a small size with one modern piece at a time on Storyland, five seeds each.
+
+    Each has a search of its learning rate of its own, by another seed: the rate is doubled or
+    halved until the best has a worse one on either side. Muon's rate is searched so; the rest then
+    has AdamW at the best rate of GPT-2.
+    """
+    with ProcessPoolExecutor(2) as pool:
+        base = pool.submit(bracket, name, job("GPT-2", {}))
+        measure = partial(pool.submit, measured, name, seeds=SEEDS)
+        quiet = {
+            piece: measure(job=job(f"{piece}, quiet", changes, louder=where))
+            for piece, (changes, where) in QUIET.items()
         }
-    return {
+        low = [pool.submit(kept, name, job("GPT-2", {}), SEARCH_SEED, power) for power in LOW]
+        tried = base.result()
+        best = RATE * 2.0 ** min(tried, key=tried.get)
+        pieces = {
+            piece: measure(job=job(piece, changes, rate=best if "optimiser" in changes else RATE))
+            for piece, changes in PIECES.items()
+        }
+        pieces, quiet = (
+            {piece: run.result() for piece, run in runs.items()} for runs in (pieces, quiet)
+        )
+        low = {f"{RATE * 2.0**power:g}": run.result() for power, run in zip(LOW, low, strict=True)}
+    for piece, changes in PIECES.items():
+        pieces[piece] = {"changes": changes} | pieces[piece]
+    for piece, (changes, where) in QUIET.items():
+        quiet[piece] = {"changes": changes, "louder": where} | quiet[piece]
+    both = [*pieces.values(), *quiet.values()]
+    found = {
         "training": {
             "steps": STEPS,
             "batch_size": BATCH,
             "context": CONTEXT,
             "model": SMALL,
+            "first_std": FIRST_STD,
+            "search_seed": SEARCH_SEED,
             "seeds": list(SEEDS),
             "steps_of_a_point": LOOK,
         },
-        "learning_rates": {
-            piece: {
-                str(run["learning_rate"]): round(run["valid_bits"], 4)
-                for run in swept
-                if run["piece"] == piece
-            }
-            for piece, its in jobs.items()
-            if its["optimiser"] == "adamw"
+        "pieces": pieces,
+        "quiet": quiet,
+        "untuned": {rate: round(run["valid_bits"], 4) for rate, run in low.items()},
+        "figures": {
+            "floor": round(floor(), 4),
+            "cpu_seconds": round(sum(sum(run["cpu_seconds"]) for run in both)),
+            "runs": sum(len(run["tried"]) + len(run["valid_bits"]) for run in both) + len(LOW),
         },
-        "pieces": table,
-        "figures": {"floor": round(floor(), 4), "runs": len(swept) + len(runs)},
     }
-
-
-def job(piece: str, changes: dict) -> dict:
-    """What `one` is to do for a piece; the learning rate is AdamW's."""
-    return {
-        "piece": piece,
-        "model": SMALL | {name: value for name, value in changes.items() if name != "optimiser"},
-        "optimiser": changes.get("optimiser", "adamw"),
-        "learning_rate": 5e-3,
-        "steps": STEPS,
-    }
+    shutil.rmtree(KEPT / f"record-{name}")
+    return found
 
 
 def scaling(name: str) -> dict:
-    """The modern model at five sizes on the same tokens of Storyland, and the law through them."""
+    """The modern model at five sizes on the same tokens of Storyland, and the law through them.
+
+    All sizes have the same learning rates and one seed each.
+    """
     jobs = [
-        {
-            "piece": f"{layers} x {width}",
+        job(f"{layers} x {width}", MODERN | {"optimiser": "muon"}, louder="nowhere")
+        | {
             "model": MODERN | {"num_layers": layers, "num_heads": 4, "d_model": width},
-            "optimiser": "muon",
-            "learning_rate": 5e-3,
-            "seed": SCALING_SEED,
+            "rates": SCALING_RATES,
             "steps": SCALING_STEPS,
         }
-        for layers, width in SIZES[::-1]
+        for layers, width in SIZES[::-1]  # what takes longest first
     ]
-    runs = sorted(many(jobs), key=lambda run: run["matrices"])
+    with ProcessPoolExecutor(2) as pool:
+        runs = list(pool.map(partial(kept, name, seed=SCALING_SEED, powers=0), jobs))[::-1]
     sizes = np.array([run["matrices"] for run in runs], dtype=float)
     bits = np.array([run["valid_bits"] for run in runs])
     truth = floor()
-    return {
+    found = {
         "training": {
             "steps": SCALING_STEPS,
             "batch_size": BATCH,
@@ -217,8 +307,8 @@ def scaling(name: str) -> dict:
         },
         "sizes": [
             {
-                "layers": run["model"]["num_layers"],
-                "d_model": run["model"]["d_model"],
+                "layers": layers,
+                "d_model": width,
                 "parameters": run["parameters"],
                 "matrices": run["matrices"],
                 "valid_bits": round(run["valid_bits"], 4),
@@ -226,7 +316,7 @@ def scaling(name: str) -> dict:
                 "curve": [round(loss, 4) for loss in run["curve"]],
                 "sample": run["sample"],
             }
-            for run in runs
+            for (layers, width), run in zip(SIZES, runs, strict=True)
         ],
         "figures": {
             "floor": round(truth, 4),
@@ -234,6 +324,8 @@ def scaling(name: str) -> dict:
             "floor fitted": fitted(sizes, bits, None),
         },
     }
+    shutil.rmtree(KEPT / f"record-{name}")
+    return found
 
 
 def fitted(sizes: np.ndarray, bits: np.ndarray, truth: float | None) -> dict:
