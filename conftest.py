@@ -24,9 +24,17 @@ settings.load_profile("course")
 
 @pytest.hookimpl(tryfirst=True)  # before hypothesis reads it
 def pytest_configure(config):
-    """One seed for the whole run; the workers of pytest-xdist get it with the other options."""
-    if config.option.hypothesis_seed is None:
+    """One seed for the whole run: given, or drawn, or the one of the run whose worker this is."""
+    if hasattr(config, "workerinput"):
+        config.option.hypothesis_seed = config.workerinput["seed"]
+    elif config.option.hypothesis_seed is None:
         config.option.hypothesis_seed = 0 if IN_CI else random.SystemRandom().randrange(1 << 32)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node):
+    """For pytest-xdist: its worker draws what this process would."""
+    node.workerinput["seed"] = node.config.option.hypothesis_seed
 
 
 def pytest_report_header(config):

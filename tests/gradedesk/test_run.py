@@ -31,6 +31,12 @@ def maker(request):
 # --- The labs of the course ----------------------------------------------------------------------
 
 
+def grade_patiently(lab, data, student, warm=False):
+    """Nothing here is endless, and a busy machine takes its time."""
+    limits = dataclasses.replace(run.limits_of(lab), cell_seconds=1000.0, total_seconds=1100.0)
+    return run.grade_one(lab, data, student, limits, warm=warm)
+
+
 def timeless(result):
     """The result without what the clock says."""
     figures = [figure for figure in result.figures if not figure.name.startswith("seconds")]
@@ -39,18 +45,19 @@ def timeless(result):
 
 def test_the_solution_earns_everything_cold_and_warm(maker):
     data = maker.data(maker.solutions)
-    first = run.grade_one(maker.lab, data, "ada", warm=True)
+    first = grade_patiently(maker.lab, data, "ada", warm=True)
     assert first.status == "graded" and first.note == "" and first.problems == []
     assert [test.message for test in first.tests if test.outcome != "passed"] == []
     assert first.points == sum(cell.points for cell in maker.lab.tests)
     assert first.max_points == 100 and first.needs_hand_grading
     assert first.submission == run.digest(data) and first.answers == maker.solutions
     if not maker.lab.alone:  # what is alone may train for minutes: test_alone.py has it cold
-        assert timeless(first) == timeless(run.grade_one(maker.lab, data, "ada"))
+        assert timeless(first) == timeless(grade_patiently(maker.lab, data, "ada"))
 
 
 def test_the_blank_lab_earns_nothing(maker):
-    result = run.grade_one(maker.lab, json.dumps(maker.release).encode(), "ada", warm=True)
+    blank = json.dumps(maker.release).encode()
+    result = grade_patiently(maker.lab, blank, "ada", warm=True)
     assert result.status == "graded" and result.points == 0
     assert {test.outcome for test in result.tests} == {"failed"}
     assert all("NotImplementedError" in test.message for test in result.tests)
@@ -59,8 +66,12 @@ def test_the_blank_lab_earns_nothing(maker):
 
 def test_a_sample_of_the_mistakes(maker):
     """All of them are checked in tests/test_labs.py; here some go through the sandbox."""
-    for case in maker.mistaken()[::9]:
-        result = run.grade_one(maker.lab, case.data, case.student, warm=True)
+    cases = maker.mistaken()
+    if maker.lab.alone:  # where our own answer trains for long, another stands in its place
+        long = maker.lab.defined_in(maker.lab.alone[0]).question
+        cases = [case for case in cases if long in case.lost]
+    for case in cases[::9]:
+        result = grade_patiently(maker.lab, case.data, case.student, warm=True)
         failed = [test for test in result.tests if test.outcome != "passed"]
         assert result.status == "graded", (case.name, result.note)
         assert {test.question for test in failed} == case.lost, case.name
