@@ -1,12 +1,14 @@
 """Texts as rows of ids, training on them, what a trained model scores, and runs with a folder."""
 
 import contextlib
+import json
 import math
 import signal
 import subprocess
 import sys
 import types
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -205,6 +207,23 @@ def test_a_step_makes_every_tensor_on_the_device_of_its_model(name, monkeypatch)
     assert loss.device.type == norm.device.type == "meta"
     remembered = [value for one in optimisers for of in one.state.values() for value in of.values()]
     assert {value.device.type for value in remembered if value.ndim} == {"meta"}
+
+
+def test_a_named_device_is_taken_where_a_faster_one_is_found(monkeypatch):
+    faster = torch.device("meta")
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda **_: faster)
+    assert parallel.find_device() == faster
+    assert parallel.find_device("cpu") == torch.device("cpu")
+
+
+def test_the_page_that_compares_runs_bit_for_bit_names_their_device():
+    """By hand on the processor, and by the package on a GPU, they would not be equal."""
+    page = Path(__file__).parent.parent / "chapters" / "3-training" / "train-a-gpt.ipynb"
+    cells = json.loads(page.read_text(encoding="utf-8"))["cells"]
+    sources = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    runs = [source for source in sources if '"smoke"' in source]
+    assert len(runs) == 2
+    assert all('device="cpu"' in run or '"--device", "cpu"' in run for run in runs)
 
 
 # A run
