@@ -40,7 +40,10 @@ book: _build/built  ## build the book into _build/html
 
 # A page with a warning is not read again by the next build, so a failed build is forgotten whole.
 _build/built: $(PAGES) | setup
-	@$(VENV)/bin/jupyter-book build . -W -n --keep-going || { rm -rf _build/.doctrees; exit 1; }
+	@mkdir -p _build
+	@echo "Building the book, usually about a minute."
+	@$(VENV)/bin/jupyter-book build . -W -n --keep-going -q >_build/book.log 2>&1 || { \
+		cat _build/book.log; rm -rf _build/.doctrees; exit 1; }
 	@touch $@
 
 serve: book  ## show the book on http://127.0.0.1:8000 (PORT=8001 for another port)
