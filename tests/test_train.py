@@ -461,6 +461,7 @@ def test_held_out_stories_that_do_not_fit_are_refused_before_the_training(tmp_pa
 
 def test_a_longer_storyland_has_the_tokenizer_of_a_shorter(monkeypatch, tmp_path):
     monkeypatch.setattr(train, "TOKENIZER_TEXT", 20_000)
+    monkeypatch.setattr(train, "PER_TOKEN", 1)
     config = train.configure("smoke", tokenizer="bpe")
     config = replace(config, model=replace(config.model, vocab_size=300))
     stored = []
