@@ -1,12 +1,12 @@
 """A language model with a fixed window: embeddings, two layers and the output head.
 
 In the manner of Bengio, Ducharme, Vincent and Jauvin, "A Neural Probabilistic Language Model",
-JMLR 3, 2003: the embeddings of the last n tokens, side by side, go through one hidden layer. Here
+JMLR 3, 2003: the embeddings of the last T tokens, side by side, go through one hidden layer. Here
 a second layer brings them down to a state h of width d, so that every token shares d directions:
 
-    P(w_t | the n tokens before) = softmax(W_o h_t + b_o)
+    P(w_t | the T tokens before) = softmax(W_o h_t + b_o)
 
-B is the batch size, n the context, d = d_model, H = hidden, V = vocab_size.
+B is the batch size, T the context, d = d_model, V = vocab_size.
 """
 
 import math
@@ -33,9 +33,9 @@ class MLPError(ValueError):
 @dataclass(frozen=True)
 class MLPConfig:
     vocab_size: int
-    context: int  # n, the tokens it sees
+    context: int  # T, the tokens it sees
     d_model: int = 64  # d, the width of an embedding and of the state h
-    hidden: int = 512  # H
+    hidden: int = 512  # width between the two layers
 
     def __post_init__(self):
         for name, value in asdict(self).items():
@@ -52,28 +52,28 @@ class MLP(nn.Module):
     def __init__(self, config: MLPConfig):
         super().__init__()
         self.config = config
-        n, d, hidden = config.context, config.d_model, config.hidden
+        T, d, hidden = config.context, config.d_model, config.hidden
         self.embedding = nn.Embedding(config.vocab_size, d)
-        self.up = nn.Linear(n * d, hidden)
+        self.up = nn.Linear(T * d, hidden)
         self.down = nn.Linear(hidden, d)
         self.output = nn.Linear(d, config.vocab_size)  # W_o and b_o
         # Small, so that what training adds to a row soon outweighs what chance put there.
         nn.init.normal_(self.embedding.weight, std=0.1)
-        nn.init.normal_(self.up.weight, std=(n * d) ** -0.5)
+        nn.init.normal_(self.up.weight, std=(T * d) ** -0.5)
         nn.init.normal_(self.down.weight, std=hidden**-0.5)
         nn.init.zeros_(self.output.weight)
         for layer in (self.up, self.down, self.output):
             nn.init.zeros_(layer.bias)
 
     def forward(self, ids: Tensor) -> Tensor:
-        """ids (B, n), integers -> logits (B, V)."""
+        """ids (B, T), integers -> logits (B, V)."""
         if ids.ndim != 2 or ids.shape[1] != self.config.context:
             raise MLPError(
                 f"ids has shape {tuple(ids.shape)}: this model takes (batch, "
                 f"{self.config.context}), the {self.config.context} tokens before each target."
             )
-        x = self.embedding(ids).flatten(1)  # (B, n, d) -> (B, n d)
-        h = self.down(F.relu(self.up(x)))  # (B, H) -> (B, d)
+        x = self.embedding(ids).flatten(1)  # (B, T, d) -> (B, T d)
+        h = self.down(F.relu(self.up(x)))  # (B, hidden) -> (B, d)
         return self.output(h)  # (B, V)
 
 
@@ -112,7 +112,7 @@ def fit(
         for group in optimiser.param_groups:
             group["lr"] = learning_rate * min((step + 1) / WARM_UP, 1 - step / steps)
         picked = torch.randint(len(rows), (batch_size,), generator=generator)
-        batch = rows[picked].to(device)  # (B, n + 1)
+        batch = rows[picked].to(device)  # (B, T + 1)
         loss = F.cross_entropy(model(batch[:, :-1]), batch[:, -1])
         optimiser.zero_grad()
         loss.backward()
