@@ -176,9 +176,6 @@ RULES: dict[str, Callable] = {  # of a model and a learning rate: its optimisers
     "sgd": lambda model, lr: [torch.optim.SGD(model.parameters(), lr)],
     "momentum": lambda model, lr: [torch.optim.SGD(model.parameters(), lr, momentum=0.9)],
     "adam": lambda model, lr: [torch.optim.Adam(model.parameters(), lr, betas=(0.9, 0.95))],
-    "adam with L2": lambda model, lr: [
-        torch.optim.Adam(model.parameters(), lr, betas=(0.9, 0.95), weight_decay=1e-6)
-    ],
     "adamw": lambda model, lr: [torch.optim.AdamW(model.parameters(), lr, betas=(0.9, 0.95))],
     "adam in tables": lambda model, lr: _two(model, ("embedding", "output"), lr),
     "adam between": lambda model, lr: _two(model, ("up", "down"), lr),
@@ -217,13 +214,12 @@ class Race:
         tokenizer = BPETokenizer.train(text, vocab_size=1536)
         (newline,) = tokenizer.encode("\n")
         ids = torch.tensor(tokenizer.encode(text))
-        self.frequency = torch.bincount(ids, minlength=1536)
         self.rows = windows(ids, 6, newline)
         judges = tokenizer.encode(storyland.text(seed + 100_000, 60_000))
         self.valid = windows(judges, 6, newline)[:8192]
 
-    def train(self, name: str, lr: float, steps: int = 300, falling: bool = False) -> MLP:
-        """The network after `steps` batches of 128: the rate rises over 15, and may fall to 0."""
+    def train(self, name: str, lr: float, steps: int = 300) -> MLP:
+        """The network after `steps` batches of 128; the rate rises over the first 15."""
         torch.manual_seed(self.seed)
         model = MLP(MLPConfig(1536, context=6, d_model=32, hidden=128))
         optimisers = RULES[name](model, lr)
@@ -232,8 +228,7 @@ class Race:
         draw = torch.Generator().manual_seed(self.seed)
         for step in range(steps):
             batch = self.rows[torch.randint(len(self.rows), (128,), generator=draw)]
-            rising = min(1, (step + 1) / 15)
-            factor = schedule(step, steps, warm_up=15) if falling else rising
+            factor = min(1, (step + 1) / 15)
             for group, top in zip(groups, tops, strict=True):
                 group["lr"] = top * factor
             model.zero_grad()
@@ -247,9 +242,9 @@ class Race:
         """Nats for each validation token: (8192,)."""
         return F.cross_entropy(model(self.valid[:, :-1]), self.valid[:, -1], reduction="none")
 
-    def best(self, name: str, **how) -> tuple[float, MLP]:
+    def best(self, name: str) -> tuple[float, MLP]:
         """The lowest mean loss over four learning rates, and the model that has it."""
-        models = [self.train(name, lr, **how) for lr in RATES.get(name, ADAMS_RATES)]
+        models = [self.train(name, lr) for lr in RATES.get(name, ADAMS_RATES)]
         means = [self.losses(model).mean().nan_to_num(99).item() for model in models]
         return min(means), models[means.index(min(means))]
 
@@ -265,36 +260,6 @@ def adam_beats_momentum_beats_sgd(seed: int) -> float:
     race = Race(seed)
     sgd, momentum, adam = (race.best(name)[0] for name in ("sgd", "momentum", "adam"))
     return min(sgd - momentum, momentum - adam)
-
-
-@headline(
-    page="3-training/optimisers",
-    claim="More than half of the gap between SGD and Adam at the rate 0.01 is the learning rate.",
-    effect="share of that gap that is gone when each has the best of four rates",
-    above=0.5,
-)
-def most_of_the_gap_is_the_rate(seed: int) -> float:
-    """Ten runs of 300 steps on a million fresh characters."""
-    race = Race(seed)
-    at = {name: race.losses(race.train(name, 0.01)).mean().item() for name in ("sgd", "adam")}
-    tuned = race.best("sgd")[0] - race.best("adam")[0]
-    return 1 - tuned / (at["sgd"] - at["adam"])
-
-
-@headline(
-    page="3-training/optimisers",
-    claim="What momentum loses to Adam is more on the rarest quarter of the tokens than on the "
-    "most frequent one.",
-    effect="nats a token that momentum loses, rarest quarter minus most frequent",
-    above=0.0,
-)
-def momentum_leaves_the_rare_behind(seed: int) -> float:
-    """Each at the best of four rates; quarters of the validation tokens by training frequency."""
-    race = Race(seed)
-    lost = race.losses(race.best("momentum")[1]) - race.losses(race.best("adam")[1])
-    order = race.frequency[race.valid[:, -1]].argsort(descending=True)
-    quarters = [part.mean().item() for part in lost[order].chunk(4)]
-    return quarters[3] - quarters[0]
 
 
 @headline(
@@ -321,38 +286,6 @@ def muon_beats_adamw(seed: int) -> float:
     """Muon and the AdamW beside it share one rate, from the same list as AdamW alone."""
     race = Race(seed)
     return race.best("adamw")[0] - race.best("muon")[0]
-
-
-@headline(
-    page="3-training/optimisers",
-    claim="Over 600 steps a rate that falls to 0 on a line ends lower than a constant one, each at "
-    "the best of four peak rates.",
-    effect="nats a token, constant minus falling",
-    above=0.0,
-)
-def falling_rates_win(seed: int) -> float:
-    """Eight runs of Adam with 15 steps of warm-up, on a million fresh characters."""
-    race = Race(seed)
-    constant, falling = (race.best("adam", steps=600, falling=f)[0] for f in (False, True))
-    return constant - falling
-
-
-@headline(
-    page="3-training/optimisers",
-    claim="L2 of one in a million, added to Adam's gradient, wipes out the embeddings of tokens "
-    "that never occur.",
-    effect="their length after 300 steps, as a share of that at the start",
-    below=0.01,
-)
-def l2_in_adam_wipes_out_what_is_unused(seed: int) -> float:
-    """AdamW with a hundred thousand times that decay keeps half of it or more (on the page)."""
-    race = Race(seed)
-    torch.manual_seed(seed)
-    start = MLP(MLPConfig(1536, context=6, d_model=32, hidden=128))
-    end = race.train("adam with L2", 0.02)
-    unused = race.frequency == 0
-    first, last = (model.embedding.weight[unused].norm().item() for model in (start, end))
-    return last / first
 
 
 # 3-training/better-and-bigger --------------------------------------------------------------------
@@ -396,17 +329,6 @@ def _small_bits(seed: int, optimiser: str = "adamw", std: float = 0.1, **pieces)
 def rotary_positions_help(seed: int) -> float:
     """Both at the learning rate 0.016, from first weights of standard deviation 0.1."""
     return _small_bits(seed) - _small_bits(seed, positions="rotary", rotary_base=1000.0)
-
-
-@headline(
-    page="3-training/better-and-bigger",
-    claim="Muon helps a small GPT-2 in its first 200 steps.",
-    effect="bits a character, AdamW alone minus Muon for the matrices of the blocks",
-    above=0.0,
-)
-def muon_helps_a_gpt(seed: int) -> float:
-    """AdamW at 0.016 in both, Muon at 0.02; first weights of standard deviation 0.1."""
-    return _small_bits(seed) - _small_bits(seed, optimiser="muon")
 
 
 @headline(
