@@ -301,7 +301,7 @@ def _fresh_texts(seed: int) -> tuple[data.Texts, data.Texts]:
 
 
 @cache
-def _small_bits(seed: int, optimiser: str = "adamw", std: float = 0.1, **pieces) -> float:
+def _small_bits(seed: int, std: float = 0.1, **pieces) -> float:
     """Bits a character of a small GPT-2 with other pieces: 200 steps of 8 rows at the rate 0.016.
 
     `std` is that of the first weights, where GPT-2 has 0.02.
@@ -314,7 +314,7 @@ def _small_bits(seed: int, optimiser: str = "adamw", std: float = 0.1, **pieces)
             if weight.ndim == 2:
                 weight *= std / INIT_STD
     rate = 0.016
-    made = optim.make(model, optimiser, learning_rate=rate, matrix_learning_rate=0.02)
+    made = optim.make(model, "adamw", learning_rate=rate)
     how = {"context": 224, "steps": 200, "batch_size": 8, "learning_rate": rate, "seed": seed}
     train.fit(model, training, **how, optimisers=made)
     return train.bits_per_char(model, valid)
