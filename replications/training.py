@@ -295,9 +295,13 @@ SMALL = {"num_layers": 2, "num_heads": 4, "d_model": 64}  # the page's small mod
 
 @cache
 def _fresh_texts(seed: int) -> tuple[data.Texts, data.Texts]:
-    """A million characters of fresh stories: the last 200 to judge by, the rest to train on."""
+    """A million characters of fresh stories: the last 200 to judge by, the rest to train on.
+
+    A story longer than the models' context of 224 tokens is not judged by; there is hardly one.
+    """
     lines, tokenizer = storyland.text(seed, 1_000_000).splitlines(keepends=True), _tokenizer()
-    return data.texts(lines[:-200], tokenizer), data.texts(lines[-200:], tokenizer)
+    judges = [line for line in lines[-200:] if len(tokenizer.encode(line)) <= 224]
+    return data.texts(lines[:-200], tokenizer), data.texts(judges, tokenizer)
 
 
 @cache
