@@ -8,21 +8,17 @@ import re
 import runpy
 import shutil
 from collections import Counter
-from pathlib import Path
 
 import nbformat
-import numpy as np
 import pytest
 from nbgrader.validator import Validator
 from pygments import highlight
 from pygments.formatters import HtmlFormatter
 from pygments.lexers import PythonLexer
 
-from gradedesk import wire
 from tools import labs
+from tools.lab_runs import ROOT, SOLUTIONS, grade_id, graded, question, read, regions, run
 
-ROOT = Path(__file__).resolve().parent.parent
-SOLUTIONS = {path.stem: path for path in sorted((ROOT / "solutions").glob("*/*.ipynb"))}
 STUB = ["# YOUR CODE HERE", "raise NotImplementedError()"]  # nbgrader's own
 
 
@@ -31,165 +27,6 @@ MISTAKES = [
     for lab, path in SOLUTIONS.items()
     for mistake in runpy.run_path(str(path.with_name("mistakes.py")))["MISTAKES"]
 ]
-
-
-def read(path):
-    return nbformat.read(path, as_version=4)
-
-
-def graded(notebook, kind=None):
-    """The nbgrader cells: all, or those of a kind (read, answer, test, hand)."""
-    kinds = {(0, 0): "read", (0, 1): "answer", (1, 0): "test", (1, 1): "hand"}
-    for cell in notebook.cells:
-        if mark := cell.metadata.get("nbgrader"):
-            if kind in (None, kinds[bool(mark["grade"]), bool(mark["solution"])]):
-                yield cell
-
-
-def grade_id(cell):
-    return cell.metadata.nbgrader.grade_id
-
-
-def question(name):
-    return name.split("-")[0]
-
-
-def regions(source, what):
-    """The lines between `### BEGIN what` and `### END what`, and the other lines."""
-    inside, outside, depth = [], [], 0
-    for line in source.splitlines():
-        if f"### BEGIN {what}" in line:
-            depth += 1
-        elif f"### END {what}" in line:
-            depth -= 1
-        else:
-            (inside if depth else outside).append(line)
-    assert depth == 0, f"### BEGIN and ### END {what} do not pair up"
-    return inside, outside
-
-
-# --- Running a lab -------------------------------------------------------------------------------
-
-
-def plain(value):
-    """A copy of plain data as the grader's channel would carry it; anything else is refused."""
-    if isinstance(value, np.generic):
-        value = value.item()
-    if value is None or type(value) in (bool, float, str, bytes):
-        return value
-    if type(value) is int:
-        assert -(2**63) <= value < 2**64, "an integer of more than 64 bits"
-        return value
-    if isinstance(value, list | tuple):
-        if set(map(type, value)) == {int} and -(2**63) <= min(value) and max(value) < 2**64:
-            return list(value)  # at once: lab 06 sends 130,000
-        return [plain(item) for item in value]
-    if isinstance(value, dict):
-        assert all(type(key) in (str, int) for key in value), "a key that is no str or int"
-        return {key: plain(item) for key, item in value.items()}
-    if type(value) is np.ndarray or type(value).__module__ == "torch":
-        return copy.deepcopy(value)
-    raise TypeError(f"{type(value).__name__} is not plain data")
-
-
-def stand_in(function):
-    """`function` as a test cell meets it when the student's code runs in another process."""
-
-    def call(*args, **kwargs):
-        assert not any(isinstance(arg, tuple) for arg in args), "a tuple would arrive as a list"
-        given = [*args, *kwargs.values()]
-        sent = [plain(value) for value in given]
-        by_name = dict(zip(kwargs, sent[len(args) :], strict=True))
-        result = plain(function(*sent[: len(args)], **by_name))
-        for mine, theirs in zip(given, sent, strict=True):  # as the function left them
-            if isinstance(mine, list):
-                mine[:] = theirs
-            elif isinstance(mine, dict):
-                mine.clear()
-                mine.update(theirs)
-            elif isinstance(mine, np.ndarray) or type(mine).__module__ == "torch":
-                mine[...] = theirs
-        return result
-
-    return call
-
-
-def rests_on(sources, name):
-    """The cells, of those given, without which the function `name` is not what it is."""
-    trees = {source: list(ast.walk(ast.parse(source))) for source in sources}
-    definitions = ast.FunctionDef | ast.ClassDef
-    made = {s: {n.name for n in tree if isinstance(n, definitions)} for s, tree in trees.items()}
-    found, wanted = set(), {name}
-    while more := {s for s in sources if made[s] & wanted} - found:
-        found |= more
-        wanted |= {n.id for source in more for n in trees[source] if isinstance(n, ast.Name)}
-    return frozenset(found)
-
-
-def alone(names, name, cells, two_processes, ours):
-    """A function of which each call has, in the grader, a process of its own.
-
-    So the same call gives the same again: what took long once, in any run, is not done twice. What
-    rests on cells of `ours` only is done once in all; nbval runs it in the notebook itself.
-    """
-    rests = rests_on([source for source, _ in cells], name)
-    two_processes = two_processes or rests <= ours
-    known = RESULTS.setdefault((rests, name, two_processes), {})
-
-    def call(*args):
-        key = wire.pack(list(args))
-        if key not in known:
-            fresh = {"__name__": "__main__"} if two_processes else names
-            if two_processes:
-                for _, code in cells:
-                    exec(code, fresh)
-            try:
-                known[key] = fresh[name](*args), None
-            except Exception as error:
-                known[key] = None, error
-        result, error = known[key]
-        if error:
-            raise error
-        return copy.deepcopy(result)
-
-    return call
-
-
-RESULTS = {}
-
-
-def run(notebook, answers=None, two_processes=False):
-    """Run answer and test cells in order; {grade_id: "" if passed, else "Error: message"}.
-
-    `answers` replaces the source of answer cells, by grade_id. With `two_processes` each test
-    cell sees nothing of the student but stand-ins for the functions, as in the grader.
-    """
-    student, outcomes, cells = {"__name__": "__main__"}, {}, []
-    ours = {cell.source for cell in graded(notebook)}
-    apart = notebook.metadata.get("gradedesk", {}).get("alone", [])
-    for cell in graded(notebook):
-        if cell.cell_type != "code":
-            continue
-        source = (answers or {}).get(grade_id(cell), cell.source)
-        code = compile(source, grade_id(cell), "exec")
-        if not cell.metadata.nbgrader.grade:
-            exec(code, student)
-            cells.append((source, code))
-            continue
-        names = student | {
-            name: alone(student, name, list(cells), two_processes, ours)
-            for name in apart
-            if name in student
-        }
-        if two_processes:
-            functions = {n: stand_in(v) for n, v in names.items() if hasattr(v, "__code__")}
-            names = {"__name__": "__main__", **functions}
-        outcomes[grade_id(cell)] = ""
-        try:
-            exec(code, names)
-        except Exception as error:
-            outcomes[grade_id(cell)] = f"{type(error).__name__}: {error}"
-    return outcomes
 
 
 @pytest.fixture(scope="session", params=SOLUTIONS)
