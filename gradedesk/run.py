@@ -44,6 +44,7 @@ from typing import Any, BinaryIO
 
 from gradedesk import board, wire
 from gradedesk.board import Figure
+from gradedesk.checks import Differs
 from gradedesk.lab import MANUAL_STUB, Cell, Lab, LabError
 from gradedesk.plain import plain
 from gradedesk.rebuild import Submission, read_submission
@@ -614,6 +615,8 @@ def _authored(cell: Cell, error: AssertionError, file: str) -> str:
     """
     if not cell.hidden:
         return str(error) or "The assertion failed."
+    if isinstance(error, Differs):
+        return error.told
     frames = list(traceback.walk_tb(error.__traceback__))
     ours = [(frame, line) for frame, line in frames if frame.f_code.co_filename == file]
     if ours and ours[-1][0] is frames[-1][0]:

@@ -7,6 +7,7 @@ tools/mutants.py.
 import ast
 import copy
 from collections.abc import Callable, Collection, Iterator
+from functools import cache
 from pathlib import Path
 
 import nbformat
@@ -77,31 +78,92 @@ def plain(value: object) -> object:
     if isinstance(value, dict):
         assert all(type(key) in (str, int) for key in value), "a key that is no str or int"
         return {key: plain(item) for key, item in value.items()}
-    if type(value) is np.ndarray or type(value).__module__ == "torch":
+    if isinstance(value, np.ndarray):
+        return np.array(value)
+    if type(value).__module__ == "torch":
         return copy.deepcopy(value)
+    if any(base.__module__ == "torch" for base in type(value).__mro__):  # a guarded one
+        return copy.deepcopy(value.as_subclass(type(value).__mro__[1]))
     raise TypeError(f"{type(value).__name__} is not plain data")
 
 
-def stand_in(function: Callable) -> Callable:
-    """`function` as a test cell meets it when the student's code runs in another process."""
+class StandIn:
+    """A function as a test cell meets it when the student's code runs in another process."""
 
-    def call(*args, **kwargs):
+    def __init__(self, function: Callable, guarded: bool = False):
+        self.function, self.guarded = function, guarded
+
+    def __call__(self, *args, **kwargs):
+        return self._call(args, kwargs)[0]
+
+    def _standin_after(self, *args):
+        return self._call(args, {})
+
+    def _call(self, args, kwargs):
         assert not any(isinstance(arg, tuple) for arg in args), "a tuple would arrive as a list"
-        given = [*args, *kwargs.values()]
-        sent = [plain(value) for value in given]
-        by_name = dict(zip(kwargs, sent[len(args) :], strict=True))
-        result = plain(function(*sent[: len(args)], **by_name))
-        for mine, theirs in zip(given, sent, strict=True):  # as the function left them
-            if isinstance(mine, list):
-                mine[:] = theirs
-            elif isinstance(mine, dict):
-                mine.clear()
-                mine.update(theirs)
-            elif isinstance(mine, np.ndarray) or type(mine).__module__ == "torch":
-                mine[...] = theirs
-        return result
+        sent, by_name = plain(args), plain(kwargs)
+        result, left = plain(self.function(*sent, **by_name)), plain(sent)
+        return (guard(result), guard(left)) if self.guarded else (result, left)
 
-    return call
+
+REFUSED = set(
+    "eq ne lt le gt ge __eq__ __ne__ __lt__ __le__ __gt__ __ge__ equal not_equal less less_equal "
+    "greater greater_equal allclose isclose array_equal array_equiv equal_nan all any item tolist "
+    "numpy __array__ __bool__ __float__ __int__ __index__ __contains__".split()
+)
+
+
+def guard(value: object) -> object:
+    """A student's result of which no array can be compared but by gradedesk.checks."""
+    if isinstance(value, list):
+        return [guard(item) for item in value]
+    if isinstance(value, dict):
+        return {key: guard(item) for key, item in value.items()}
+    if type(value) is np.ndarray:
+        return value.view(GuardedArray)
+    if type(value).__module__ == "torch":
+        return value.as_subclass(guarded_tensor())
+    return value
+
+
+def _refuse(name: str) -> None:
+    # No TypeError, which `==` would take for an answer.
+    raise RuntimeError(f"A test compares an array by {name}: use same, shaped or number instead.")
+
+
+class GuardedArray(np.ndarray):
+    """An array that refuses to be compared."""
+
+    def __array_ufunc__(self, ufunc, method, *inputs, **options):
+        if ufunc.__name__ in REFUSED:
+            _refuse(ufunc.__name__)
+        inputs = [np.asarray(i) if isinstance(i, GuardedArray) else i for i in inputs]
+        result = getattr(ufunc, method)(*inputs, **options)
+        return np.asarray(result).view(GuardedArray)
+
+    def __array_function__(self, function, types, args, kwargs):
+        if function.__name__ in REFUSED:
+            _refuse(function.__name__)
+        return super().__array_function__(function, types, args, kwargs)
+
+
+for _name in "all any item tolist __bool__ __float__ __int__ __index__ __contains__".split():
+    setattr(GuardedArray, _name, lambda self, *args, _name=_name, **options: _refuse(_name))
+
+
+@cache
+def guarded_tensor() -> type:
+    """torch.Tensor that refuses to be compared; made late, since most labs need no torch."""
+    import torch
+
+    class GuardedTensor(torch.Tensor):
+        @classmethod
+        def __torch_function__(cls, function, types, args=(), kwargs=None):
+            if function.__name__ in REFUSED:
+                _refuse(function.__name__)
+            return super().__torch_function__(function, types, args, kwargs or {})
+
+    return GuardedTensor
 
 
 def rests_on(sources: Collection[str], name: str) -> frozenset[str]:
@@ -153,11 +215,13 @@ def run(
     notebook: nbformat.NotebookNode,
     answers: dict[str, str] | None = None,
     two_processes: bool = False,
+    guarded: bool = False,
 ) -> dict[str, str]:
     """Run answer and test cells in order; {grade_id: "" if passed, else "Error: message"}.
 
     `answers` replaces the source of answer cells, by grade_id. With `two_processes` each test
-    cell sees nothing of the student but stand-ins for the functions, as in the grader.
+    cell sees nothing of the student but stand-ins for the functions, as in the grader; `guarded`
+    ones give arrays that only gradedesk.checks can compare.
     """
     student, outcomes, cells = {"__name__": "__main__"}, {}, []
     ours = {cell.source for cell in graded(notebook)}
@@ -177,7 +241,11 @@ def run(
             if name in student
         }
         if two_processes:
-            functions = {n: stand_in(v) for n, v in names.items() if hasattr(v, "__code__")}
+            functions = {
+                name: StandIn(value, guarded)
+                for name, value in names.items()
+                if hasattr(value, "__code__")
+            }
             names = {"__name__": "__main__", **functions}
         outcomes[grade_id(cell)] = ""
         try:

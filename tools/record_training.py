@@ -72,30 +72,33 @@ QUIET = {
 
 # From here to there in size: layers, width.
 SIZES = ((1, 32), (2, 48), (3, 64), (4, 96), (4, 128))
-SCALING_STEPS, SCALING_SEED = 1200, 0
-SCALING_RATES = {  # tuned at the largest of them
-    "learning_rate": 5e-3,
-    "matrix_learning_rate": 2e-2,
-    "embedding_learning_rate": 2e-2,
-    "weight_decay": 0.0,
+SCALING_STEPS, SCALING_SEEDS = 300, range(1)
+SCALING_RATES = {  # where their search begins; it multiplies all three by the same number
+    "matrix_learning_rate": 4e-2,
+    "learning_rate": 1e-2,
+    "embedding_learning_rate": 4e-2,
 }
 
 
-def stories(characters: str) -> tuple[BPETokenizer, data.Texts, data.Texts]:
-    """The course's tokenizer, texts to train on, and validation texts."""
+@cache  # once a process
+def read(characters: str) -> tuple[BPETokenizer, data.Texts]:
+    """The course's tokenizer, and texts to train on."""
     tokenizer = BPETokenizer.train(corpus("storyland", size="1MB").train, vocab_size=1536)
     lines = corpus("storyland", size=characters).train.splitlines(keepends=True)
-    valid = storyland.text(2, VALID).splitlines(keepends=True)
-    return tokenizer, data.texts(lines, tokenizer), data.texts(valid, tokenizer)
+    return tokenizer, data.texts(lines, tokenizer)
 
 
-read = cache(stories)  # once a process
+def unseen(judge: str) -> list[str]:
+    """Texts that no model is trained on: `valid`, which chooses, or `held_out`, which does not."""
+    return {
+        "valid": storyland.text(2, VALID).splitlines(keepends=True),
+        "held_out": storyland.held_out(),
+    }[judge]
 
 
-def floor() -> float:
-    """What the oracle pays for the validation texts: bits a character."""
-    oracle = storyland.Oracle()
-    lines = storyland.text(2, VALID).splitlines(keepends=True)
+def floor(judge: str) -> float:
+    """What the oracle pays for these texts: bits a character."""
+    oracle, lines = storyland.Oracle(), unseen(judge)
     return -sum(map(oracle.log_prob, lines)) / sum(map(len, lines)) / math.log(2)
 
 
@@ -120,7 +123,8 @@ def one(job: dict) -> dict:
     Its curve holds the training loss, nats a token: means over LOOK steps.
     """
     torch.set_num_threads(1)
-    tokenizer, texts, valid = read("10MB")
+    tokenizer, texts = read("10MB")
+    judge = data.texts(unseen(job["judge"]), tokenizer)
     started = time.process_time()
     torch.manual_seed(job["seed"])
     sizes = {"vocab_size": tokenizer.vocab_size, "context": CONTEXT}
@@ -143,7 +147,7 @@ def one(job: dict) -> dict:
         m.weight.numel() for m in model.modules() if isinstance(m, torch.nn.Embedding)
     ) + (0 if model.config.tied else model.head.weight.numel())
     return {
-        "valid_bits": train.bits_per_char(model, valid),
+        f"{job['judge']}_bits": train.bits_per_char(model, judge),
         "curve": [sum(losses[i : i + LOOK]) / LOOK for i in range(0, len(losses), LOOK)],
         "sample": train.sample(model, tokenizer, stop=True),
         "parameters": model.num_parameters(),
@@ -163,7 +167,8 @@ def kept(record: str, job: dict, seed: int, powers: int) -> dict:
     path = KEPT / f"record-{record}" / f"{digest}.json"
     if not path.exists():
         run = one(job)
-        print(f"{job['name']:26} 2^{powers:<3} seed {seed:3}: {run['valid_bits']:.3f}", flush=True)
+        bits = run[f"{job['judge']}_bits"]
+        print(f"{job['name']:26} 2^{powers:<3} seed {seed:3}: {bits:.3f}", flush=True)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.with_suffix(".part").write_text(json.dumps(run), encoding="utf-8")
         path.with_suffix(".part").rename(path)
@@ -186,17 +191,20 @@ def bracket(record: str, job: dict) -> dict[int, float]:
     return tried
 
 
-def measured(record: str, job: dict, seeds: range) -> dict:
-    """A job at the best of its rates, with each of the seeds: what the record says of it."""
+def measured(record: str, job: dict, seeds: range, judge: str = "valid") -> dict:
+    """A job at the best of its rates, with each of the seeds: what the record says of it.
+
+    Validation text chooses the rates; `judge` is what the runs that count are measured on.
+    """
     tried = bracket(record, job)
     best = min(tried, key=tried.get)
-    runs = [kept(record, job, seed, best) for seed in seeds]
+    runs = [kept(record, job | {"judge": judge}, seed, best) for seed in seeds]
     searched = job["rates"][job["searched"][0]]
     return {
         "searched": job["searched"],
         "tried": {f"{searched * 2.0**power:g}": round(tried[power], 4) for power in sorted(tried)},
         "taken": float(f"{searched * 2.0**best:g}"),
-        "valid_bits": [round(run["valid_bits"], 4) for run in runs],
+        f"{judge}_bits": [round(run[f"{judge}_bits"], 4) for run in runs],
         "parameters": runs[0]["parameters"],
         "matrices": runs[0]["matrices"],
         "cpu_seconds": [round(run["cpu_seconds"], 1) for run in runs],
@@ -221,6 +229,7 @@ def job(name: str, changes: dict, rate: float = RATE, std=FIRST_STD, louder="eve
         "std": std,
         "louder": louder,
         "steps": STEPS,
+        "judge": "valid",
     }
 
 
@@ -269,7 +278,7 @@ def ablations(name: str) -> dict:
         "quiet": quiet,
         "untuned": {rate: round(run["valid_bits"], 4) for rate, run in low.items()},
         "figures": {
-            "floor": round(floor(), 4),
+            "floor": round(floor("valid"), 4),
             "cpu_seconds": round(sum(sum(run["cpu_seconds"]) for run in both)),
             "runs": sum(len(run["tried"]) + len(run["valid_bits"]) for run in both) + len(LOW),
         },
@@ -281,47 +290,44 @@ def ablations(name: str) -> dict:
 def scaling(name: str) -> dict:
     """The modern model at five sizes on the same tokens of Storyland, and the law through them.
 
-    All sizes have the same learning rates and one seed each.
+    Each size has a search of its own, by another seed and on validation text: its three learning
+    rates are doubled or halved together until the best has a worse one on either side. The run that
+    counts is judged on the held-out stories.
     """
     jobs = [
         job(f"{layers} x {width}", MODERN | {"optimiser": "muon"}, louder="nowhere")
         | {
             "model": MODERN | {"num_layers": layers, "num_heads": 4, "d_model": width},
-            "rates": SCALING_RATES,
+            "rates": SCALING_RATES | {"weight_decay": 0.0},
+            "searched": list(SCALING_RATES),
             "steps": SCALING_STEPS,
         }
         for layers, width in SIZES[::-1]  # what takes longest first
     ]
     with ProcessPoolExecutor(2) as pool:
-        runs = list(pool.map(partial(kept, name, seed=SCALING_SEED, powers=0), jobs))[::-1]
+        measure = partial(measured, name, seeds=SCALING_SEEDS, judge="held_out")
+        runs = list(pool.map(measure, jobs))[::-1]
     sizes = np.array([run["matrices"] for run in runs], dtype=float)
-    bits = np.array([run["valid_bits"] for run in runs])
-    truth = floor()
+    bits = np.array([np.mean(run["held_out_bits"]) for run in runs])
+    truth = floor("held_out")
     found = {
         "training": {
             "steps": SCALING_STEPS,
             "batch_size": BATCH,
             "context": CONTEXT,
-            "seed": SCALING_SEED,
+            "search_seed": SEARCH_SEED,
+            "seeds": list(SCALING_SEEDS),
             "steps_of_a_point": LOOK,
         },
         "sizes": [
-            {
-                "layers": layers,
-                "d_model": width,
-                "parameters": run["parameters"],
-                "matrices": run["matrices"],
-                "valid_bits": round(run["valid_bits"], 4),
-                "cpu_seconds": round(run["cpu_seconds"], 1),
-                "curve": [round(loss, 4) for loss in run["curve"]],
-                "sample": run["sample"],
-            }
+            {"layers": layers, "d_model": width} | run
             for (layers, width), run in zip(SIZES, runs, strict=True)
         ],
         "figures": {
             "floor": round(truth, 4),
             "floor known": fitted(sizes, bits, truth),
             "floor fitted": fitted(sizes, bits, None),
+            "runs": sum(len(run["tried"]) + len(run["held_out_bits"]) for run in runs),
         },
     }
     shutil.rmtree(KEPT / f"record-{name}")

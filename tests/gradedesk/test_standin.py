@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from gradedesk import sandbox
+from gradedesk.checks import after
 from gradedesk.sandbox import Limits, Sandbox, SandboxTimeout
 from gradedesk.standin import StandIn, StudentError
 
@@ -97,46 +98,46 @@ def test_stand_ins_may_be_passed_on(of):
     assert of("loud")([model])[0](2) == 6
 
 
-def test_a_changed_argument_is_changed_here(of):
-    given = [3, 1, 2]
-    of("sort")(given)
-    assert given == [1, 2, 3]
-    array = np.arange(3.0)
-    of("add_one")(array)
-    assert array.tolist() == [1, 2, 3]
-    keyword = [2, 1]
-    of("sort")(xs=keyword)
-    assert keyword == [1, 2]
-
-
-def test_inner_lists_stay_the_same_objects(of):
-    inner = [1]
-    given = {"list": [inner, (1, [2])], "old": 0}
-    of("deep")(given)
-    assert given == {"list": [[1, 7], (1, [2]), "z"], "new": 1}
-    assert given["list"][0] is inner
-
-
-def test_an_unchanged_argument_is_untouched(of):
-    given = [(1, 2), np.float64(3), {"a": (4,)}]
-    before = copy.copy(given)
-    assert of("loud")(given) == [[1, 2], 3.0, {"a": [4]}]
-    assert all(now is then for now, then in zip(given, before, strict=True))
-
-
-def test_an_argument_may_be_replaced_inside_another(of):
-    holder = [[1]]
-    of("retype")(holder)
-    assert (holder[0] == np.zeros(5)).all()
-
-
-def test_tensors_change_in_place(of):
+def test_a_call_never_touches_what_the_test_holds(of):
     import torch
 
-    tensor = torch.zeros(2)
-    view = tensor[:1]
+    inner = [1]
+    given = {"list": [inner, (1, [2])], "old": 0}
+    numbers, array, tensor = [3, 1, 2], np.arange(3.0), torch.zeros(2)
+    of("deep")(given)
+    of("sort")(numbers)
+    of("sort")(xs=numbers)
+    of("add_one")(array)
     of("add_one")(tensor)
-    assert tensor.tolist() == [1, 1] and view.tolist() == [1]
+    assert given == {"list": [[1], (1, [2])], "old": 0} and given["list"][0] is inner
+    assert numbers == [3, 1, 2] and array.tolist() == [0, 1, 2] and tensor.tolist() == [0, 0]
+
+
+def test_after_shows_what_a_call_left(of):
+    import torch
+
+    given = {"list": [[1], (1, [2])], "old": 0}
+    _, (left,) = after(of("deep"), given)
+    assert left == {"list": [[1, 7], [1, [2]], "z"], "new": 1}
+    assert given == {"list": [[1], (1, [2])], "old": 0}
+    result, (left,) = after(of("sort"), [3, 1, 2])
+    assert result == left == [1, 2, 3]
+    _, (left,) = after(of("add_one"), np.arange(3.0))
+    assert left.tolist() == [1, 2, 3]
+    tensor = torch.zeros(2)
+    _, (left,) = after(of("add_one"), tensor)
+    assert left.tolist() == [1, 1] and tensor.tolist() == [0, 0]
+    holder = [[1]]
+    _, (left,) = after(of("retype"), holder)
+    assert (left[0] == np.zeros(5)).all() and holder == [[1]]
+    result, (function, number) = after(of("apply"), of("loud"), 5)
+    assert result == number == 5 and function is not None
+
+
+def test_what_after_shows_of_an_unchanged_argument_is_a_copy(of):
+    given = [[1], np.zeros(2)]
+    _, (left,) = after(of("loud"), given)
+    assert left[0] == [1] and left[0] is not given[0] and left[1] is not given[1]
 
 
 def test_errors_of_the_student(of):

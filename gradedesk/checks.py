@@ -1,0 +1,198 @@
+"""What a test compares with: type, shape and values, and a message that says which of them differ.
+
+    from gradedesk.checks import after, number, same, shaped
+    same(softmax(scores), want, "Perhaps the sum runs over another dimension.")
+    assert 0 < number(loss(model), "A loss is one number.") < 3
+    order, (left,) = after(sorted_ids, ids)
+    same(left, [3, 1, 2], "Perhaps the list is sorted in place.")
+
+An ordinary comparison lets nothing pass for something: a result of shape (0, 3) is `allclose` to
+everything, NaN is on no side of any number, and a result of shape (1,) stretches to fit. These
+functions do not. Where the test is hidden, a student reads the message and which part differs,
+and no value.
+"""
+
+import copy
+import math
+import numbers
+import sys
+
+SHOWN = 60  # characters of a value in a message
+
+
+class Differs(AssertionError):
+    """A result is not what was wanted. `told` is what may be said of it where a test is hidden."""
+
+    def __init__(self, seen: str, told: str, msg: str):
+        super().__init__(f"{seen} {msg}".strip())
+        self.told = f"{told} {msg}".strip()
+
+
+def same(got, want, msg: str, *, rtol: float = 1e-5, atol: float = 1e-6, dtype=None) -> None:
+    """Assert that `got` is `want`; else Differs, which says what was seen and then `msg`.
+
+    Numbers are equal to within `atol + rtol * abs(want)`; two whole numbers exactly, as text is.
+    NaN equals nothing. A tuple counts as a list, and an array of shape () as the number in it. An
+    array or a tensor must be one, too, of the same shape and of the same kind (floating, whole,
+    truth); of type `dtype`, if it is given.
+    """
+    _compare(got, want, msg, rtol, atol, dtype, "")
+
+
+def shaped(got, shape: tuple[int, ...], msg: str):
+    """`got`, an array or tensor (like any) that has this shape and holds no NaN; else Differs."""
+    kind = _kind(got)
+    if kind not in ("array", "tensor"):
+        _differ(f"You gave {_a(got)}.", f"You gave {_a(got)}.", msg)
+    if tuple(got.shape) != tuple(shape):
+        seen = f"The shape is {tuple(got.shape)}, and not {tuple(shape)}."
+        _differ(seen, "The shape is another one.", msg)
+    got = _plain(got)
+    if bool((got != got).any()):
+        _differ("It holds nan.", "It holds nan.", msg)
+    return got
+
+
+def number(got, msg: str) -> float:
+    """`got`, one number that is not NaN, as a float; else Differs."""
+    if _kind(got) in ("array", "tensor") and tuple(got.shape) == ():
+        got = _plain(got).item()
+    if _kind(got) != "number":
+        _differ(f"You gave {_a(got)}.", f"You gave {_a(got)}.", msg)
+    if math.isnan(got):
+        _differ("It is nan.", "It is nan.", msg)
+    return float(got)
+
+
+def after(function, *args):
+    """Call `function` with copies of `args`: what it gives, and the copies as it left them.
+
+    At grading a plain call changes nothing of the test's own, so only this shows what a function
+    changed in place, whether it should have or not.
+    """
+    if call := getattr(type(function), "_standin_after", None):
+        return call(function, *args)
+    given = [copy.deepcopy(arg) for arg in args]
+    return function(*given), given
+
+
+def _differ(seen: str, told: str, msg: str):
+    raise Differs(seen, told, msg)
+
+
+def _compare(got, want, msg, rtol, atol, dtype, place):
+    kind, wanted = _kind(got), _kind(want)
+    if wanted in ("number", "truth") and kind in ("array", "tensor") and tuple(got.shape) == ():
+        got = _plain(got).item()
+        kind = _kind(got)
+    if kind != wanted or type(got) is not type(want) and kind == "object":
+        seen = f"You gave {_a(got)}{place}, and not {_a(want)}."
+        _differ(seen, f"You gave {_a(got)}{place}.", msg)
+    if wanted == "list":
+        _lengths(got, want, msg, place)
+        for i, (mine, theirs) in enumerate(zip(got, want, strict=True)):
+            _compare(mine, theirs, msg, rtol, atol, dtype, f"{place or ' at '}[{i}]")
+    elif wanted == "dictionary":
+        if got.keys() != want.keys():
+            more, fewer = got.keys() - want.keys(), want.keys() - got.keys()
+            parts = [f"{_short(min(more, key=repr))} too many"] if more else []
+            parts += [f"no {_short(min(fewer, key=repr))}"] if fewer else []
+            seen = f"The keys{place} are others: {', '.join(parts)}."
+            _differ(seen, f"The keys{place} are others.", msg)
+        for key, theirs in want.items():
+            _compare(got[key], theirs, msg, rtol, atol, dtype, f"{place or ' at '}[{key!r}]")
+    elif wanted in ("array", "tensor"):
+        _compare_arrays(got, want, msg, rtol, atol, dtype, place)
+    elif not _equal(got, want, rtol, atol):
+        seen = f"It is {_short(got)}{place}, and not {_short(want)}."
+        _differ(seen, f"The value{place} is another one.", msg)
+
+
+def _lengths(got, want, msg, place):
+    if len(got) != len(want):
+        seen = f"The list{place} has {len(got)} entries, and not {len(want)}: {_short(got)}."
+        _differ(seen, f"The list{place} has another length.", msg)
+
+
+def _compare_arrays(got, want, msg, rtol, atol, dtype, place):
+    got, want = _plain(got), _plain(want)
+    if tuple(got.shape) != tuple(want.shape):
+        seen = f"The shape{place} is {tuple(got.shape)}, and not {tuple(want.shape)}."
+        _differ(seen, f"The shape{place} is another one.", msg)
+    if got.dtype != dtype if dtype is not None else _of(got.dtype) != _of(want.dtype):
+        seen = f"The numbers{place} are {got.dtype}, and not {dtype or want.dtype}."
+        _differ(seen, f"The numbers{place} are {got.dtype}.", msg)
+    mine, theirs = _numpy(got), _numpy(want)
+    if bool((mine != mine).any()):
+        _differ(f"It holds nan{place}.", f"It holds nan{place}.", msg)
+    import numpy
+
+    near = numpy.asarray(mine == theirs)
+    if _of(want.dtype) == "floating":
+        with numpy.errstate(invalid="ignore"):  # inf - inf is inf == inf, which `near` has
+            near = near | (abs(mine - theirs) <= atol + rtol * abs(theirs))
+            near &= numpy.isfinite(theirs) | (mine == theirs)
+    if not near.all():
+        first = numpy.argwhere(~near)[0].tolist()
+        where = f"{place or ' at '}{first}" if first else place
+        seen = f"It is {mine[*first].item():.6g}{where}, and not {theirs[*first].item():.6g}"
+        count = f"{(~near).sum()} of {near.size}"
+        _differ(f"{seen}; {count} entries differ.", f"Entries differ{place}: {count}.", msg)
+
+
+def _equal(got, want, rtol, atol):
+    """Whether two texts, truths, numbers or Nones are equal."""
+    if isinstance(want, float) or isinstance(got, float):
+        return got == want or abs(got - want) <= atol + rtol * abs(want) < math.inf
+    return got == want
+
+
+def _kind(value):
+    """The group of types within which one value can be compared with another."""
+    numpy, torch = sys.modules.get("numpy"), sys.modules.get("torch")
+    if torch is not None and isinstance(value, torch.Tensor):
+        return "tensor"
+    if numpy is not None and isinstance(value, numpy.ndarray):
+        return "array"
+    if isinstance(value, bool) or numpy is not None and isinstance(value, numpy.bool_):
+        return "truth"
+    kinds = {numbers.Real: "number", str: "text", list | tuple: "list", dict: "dictionary"}
+    return next((name for kind, name in kinds.items() if isinstance(value, kind)), "object")
+
+
+def _a(value):
+    """What a message calls a value of this kind."""
+    if value is None:
+        return "None (perhaps a return is missing)"
+    words = {"truth": "True or False", "array": "an array", "object": type(value).__name__}
+    return words.get(_kind(value), f"a {_kind(value)}")
+
+
+def _of(dtype):
+    """floating, whole, complex or truth, for a type of numpy's or torch's."""
+    name = str(dtype)
+    kinds = {"float": "floating", "int": "whole", "complex": "complex", "bool": "truth"}
+    return next((kind for part, kind in kinds.items() if part in name), name)
+
+
+def _plain(array):
+    """An array or a tensor without what a subclass of either may have put in its place."""
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(array, torch.Tensor):
+        return array.detach().as_subclass(torch.Tensor)
+    import numpy
+
+    return numpy.asarray(array)
+
+
+def _numpy(array):
+    """As numpy's, floating numbers in 64 bits, so that no difference overflows or is rounded."""
+    if hasattr(array, "numpy"):
+        floats = array.is_floating_point()
+        array = (array.double() if floats else array).cpu().numpy()
+    return array.astype("float64") if array.dtype.kind == "f" else array
+
+
+def _short(value):
+    text = f"{value:.10g}" if isinstance(value, float) else repr(value)
+    return text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}..."
