@@ -67,7 +67,7 @@ def measure(model=None, predict=good, **options):
 
 def test_a_guess_pays_the_logarithm_of_the_vocabulary(drawn):
     score = measure(floor=0.5)
-    assert not score.fault and score.size == 3 * 4 + 1
+    assert not score.fault and score.size == 3 * 4 + 8 + 1 + 1
     assert math.isclose(score.bits, math.log2(drawn.vocab_size) - 0.5, rel_tol=1e-4)
     assert "bits a word over the floor" in str(score)
 
@@ -86,6 +86,7 @@ def test_a_guess_pays_the_logarithm_of_the_vocabulary(drawn):
         ({"a": torch.zeros(100_001, dtype=torch.complex64)}, "may have 800,000"),
         ({"a": np.zeros(100_001)}, "may have 800,000"),
         ({"x" * 800_000: torch.zeros(1)}, "may have 800,000"),
+        ({f"{i:05d}": torch.zeros(0, 10**9, 10**9) for i in range(30_000)}, "may have 800,000"),
     ],
 )
 def test_what_is_no_model_within_the_budget(model, says):

@@ -105,7 +105,11 @@ def draw(seed: int, stories: int = STORIES, prefixes: int = PREFIXES) -> Draw:
 
 
 def size_of(weights: object) -> int:
-    """The bytes of a model: of its tensors and of their names. ValueError if it is none."""
+    """The bytes of a model: of its tensors, names, types and shapes. ValueError if it is none.
+
+    A tensor without a number in it has a shape, which could hold numbers, too: each dimension
+    counts 8 bytes, the type one.
+    """
     if not isinstance(weights, dict) or not weights:
         raise ValueError(
             "train gave no dictionary: return a dictionary of tensors (is a return missing?)"
@@ -119,7 +123,7 @@ def size_of(weights: object) -> int:
                 f"the model's {name[:40]!r} is no tensor: a model is a dictionary of tensors, "
                 "without modules, lists and functions"
             )
-        size += value.nbytes + len(name.encode())
+        size += len(name.encode()) + 1 + 8 * value.ndim + value.nbytes
     return size
 
 
