@@ -8,8 +8,8 @@
 
 An ordinary comparison lets nothing pass for something: a result of shape (0, 3) is `allclose` to
 everything, NaN is on no side of any number, and a result of shape (1,) stretches to fit. These
-functions do not. Where the test is hidden, a student reads the message and which part differs,
-and no value.
+functions do not. Where the test is hidden, a student reads the message and what kind of thing
+differs; no value, no place and no number, for those could carry what the test asked.
 """
 
 import copy
@@ -87,7 +87,7 @@ def _compare(got, want, msg, rtol, atol, dtype, place):
         kind = _kind(got)
     if kind != wanted or type(got) is not type(want) and kind == "object":
         seen = f"You gave {_a(got)}{place}, and not {_a(want)}."
-        _differ(seen, f"You gave {_a(got)}{place}.", msg)
+        _differ(seen, f"You gave {_a(got)}.", msg)
     if wanted == "list":
         _lengths(got, want, msg, place)
         for i, (mine, theirs) in enumerate(zip(got, want, strict=True)):
@@ -98,33 +98,33 @@ def _compare(got, want, msg, rtol, atol, dtype, place):
             parts = [f"{_short(min(more, key=repr))} too many"] if more else []
             parts += [f"no {_short(min(fewer, key=repr))}"] if fewer else []
             seen = f"The keys{place} are others: {', '.join(parts)}."
-            _differ(seen, f"The keys{place} are others.", msg)
+            _differ(seen, "The keys are others.", msg)
         for key, theirs in want.items():
             _compare(got[key], theirs, msg, rtol, atol, dtype, f"{place or ' at '}[{key!r}]")
     elif wanted in ("array", "tensor"):
         _compare_arrays(got, want, msg, rtol, atol, dtype, place)
     elif not _equal(got, want, rtol, atol):
         seen = f"It is {_short(got)}{place}, and not {_short(want)}."
-        _differ(seen, f"The value{place} is another one.", msg)
+        _differ(seen, "A value is another one.", msg)
 
 
 def _lengths(got, want, msg, place):
     if len(got) != len(want):
         seen = f"The list{place} has {len(got)} entries, and not {len(want)}: {_short(got)}."
-        _differ(seen, f"The list{place} has another length.", msg)
+        _differ(seen, "A list has another length.", msg)
 
 
 def _compare_arrays(got, want, msg, rtol, atol, dtype, place):
     got, want = _plain(got), _plain(want)
     if tuple(got.shape) != tuple(want.shape):
         seen = f"The shape{place} is {tuple(got.shape)}, and not {tuple(want.shape)}."
-        _differ(seen, f"The shape{place} is another one.", msg)
+        _differ(seen, "The shape is another one.", msg)
     if got.dtype != dtype if dtype is not None else _of(got.dtype) != _of(want.dtype):
         seen = f"The numbers{place} are {got.dtype}, and not {dtype or want.dtype}."
-        _differ(seen, f"The numbers{place} are {got.dtype}.", msg)
+        _differ(seen, "The numbers are of another type.", msg)
     mine, theirs = _numpy(got), _numpy(want)
     if bool((mine != mine).any()):
-        _differ(f"It holds nan{place}.", f"It holds nan{place}.", msg)
+        _differ(f"It holds nan{place}.", "It holds nan.", msg)
     import numpy
 
     near = numpy.asarray(mine == theirs)
@@ -137,7 +137,7 @@ def _compare_arrays(got, want, msg, rtol, atol, dtype, place):
         where = f"{place or ' at '}{first}" if first else place
         seen = f"It is {mine[*first].item():.6g}{where}, and not {theirs[*first].item():.6g}"
         count = f"{(~near).sum()} of {near.size}"
-        _differ(f"{seen}; {count} entries differ.", f"Entries differ{place}: {count}.", msg)
+        _differ(f"{seen}; {count} entries differ.", "The values differ.", msg)
 
 
 def _equal(got, want, rtol, atol):

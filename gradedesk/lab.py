@@ -57,14 +57,20 @@ class Cell:
 
     @property
     def title(self) -> str:
-        """What a test looks at, in a few words: its first comment, or its name."""
-        if self.hidden:
-            lines = []
-            for line in self.source.splitlines():
-                if not line.startswith("#") or line.startswith("###"):
-                    break
-                lines.append(line.lstrip("# ").rstrip())
-            said = " ".join(lines).removeprefix("Hidden tests:").strip(" .")
+        """What a test looks at, in a few words: its first comment, or its name.
+
+        The comment may begin with the name, "# q1-sums: ..." or "# q1-hidden-edges, hidden: ...".
+        """
+        lines = []
+        for line in self.source.splitlines():
+            if not line.startswith("#") or line.startswith("###"):
+                break
+            lines.append(line.lstrip("# ").rstrip())
+        said = " ".join(lines)
+        named = said.startswith(self.grade_id)
+        if self.hidden or named:
+            said = said.removeprefix(self.grade_id).removeprefix(", hidden").lstrip(": ")
+            said = said.removeprefix("Hidden tests:").strip(" .")
             if said:
                 return said
         return self.grade_id.removeprefix(f"{self.question}-").replace("-", " ")

@@ -12,7 +12,6 @@ submission gets a fork of each: of this one by `_forked`, of the sandbox by warm
 
 import ast
 import base64
-import builtins
 import contextlib
 import copy
 import ctypes
@@ -45,7 +44,7 @@ from typing import Any, BinaryIO
 from gradedesk import board, wire
 from gradedesk.board import Figure
 from gradedesk.checks import Differs
-from gradedesk.lab import MANUAL_STUB, Cell, Lab, LabError
+from gradedesk.lab import MANUAL_STUB, STUB, Cell, Lab, LabError
 from gradedesk.plain import plain
 from gradedesk.rebuild import Submission, read_submission
 from gradedesk.result import ManualAnswer, Result, TestOutcome
@@ -138,16 +137,19 @@ def grade_one(
 def _collect(result: Result, lab: Lab, events: list[Event], ended: str, hidden: bool) -> None:
     """Put what the child told into the result; `ended` says how the child itself ended."""
     said: Event = {}
-    outcomes = {}
+    outcomes, figures, shadowed = {}, {}, []
     for event in events:
         if test := event.get("test"):
             outcomes[test["grade_id"]] = TestOutcome(**test)
-            result.figures += [Figure(**figure) for figure in event["figures"]]
+            figures[test["grade_id"]] = [Figure(**figure) for figure in event["figures"]]
+        elif "shadowed" in event:
+            shadowed.append(event["shadowed"])
         elif "output" in event:
             result.output |= event["output"]
         else:
             said |= event
-    result.problems = said.get("problems", [])
+    result.problems = said.get("problems", []) + shadowed
+    result.figures = [figure for cell in lab.tests for figure in figures.get(cell.grade_id, [])]
     result.answers = said.get("answers", {})
     manual = said.get("manual", {})
     if said.get("status") == "unreadable":
@@ -346,11 +348,12 @@ def _outcome(cell: Cell, outcome: str, message: str, student: str | None = None)
 class Alone:
     """Answers each call in a new sandbox, in which no other function was called before.
 
-    What a call gives then depends on its arguments alone, so the same call is made once only.
+    What a call gives then depends on its arguments alone, so the same call is made once only. Its
+    time is that of the call and of the answer cells before it, in which the work may be done.
     """
 
-    def __init__(self, start: Callable[[], Sandbox]):
-        self.start = start  # a sandbox in which the cells have run
+    def __init__(self, start: Callable[[], tuple[Sandbox, float]]):
+        self.start = start  # a sandbox in which the cells have run, and the seconds they took
         self.replies: dict[bytes, tuple[Reply | SandboxError, float]] = {}
 
     def call(self, target, args=(), kwargs=None, timeout=None) -> Reply:
@@ -362,10 +365,11 @@ class Alone:
         key = hashlib.sha256(wire.pack(asked, wire.WireLimits(1 << 30, 1 << 26))).digest()
         if key not in self.replies:
             try:
-                with self.start() as box:
+                box, used = self.start()
+                with box:
                     before = box.processor_seconds
                     reply = box.call(target, args, kwargs, timeout)
-                    self.replies[key] = reply, box.processor_seconds - before
+                    self.replies[key] = reply, used + box.processor_seconds - before
             except SandboxUnavailable:
                 raise
             except SandboxError as error:
@@ -383,6 +387,29 @@ class Alone:
         raise StudentError("the result is not plain data, and the process that made it has ended")
 
 
+class Earlier:
+    """Answers calls by what the cells up to an earlier question made, whatever came after them."""
+
+    def __init__(self, start: Callable[[], tuple[Sandbox, float]]):
+        self.start = start
+        self.box: Sandbox | None = None
+
+    def call(self, *args, **options) -> Reply:
+        return self._started().call(*args, **options)
+
+    def getattr(self, *args, **options) -> Reply:
+        return self._started().getattr(*args, **options)
+
+    def _started(self) -> Sandbox:
+        if self.box is None:
+            self.box, _ = self.start()
+        return self.box
+
+    def close(self) -> None:
+        if self.box:
+            self.box.close()
+
+
 def _holds_handle(value: Any) -> bool:
     if isinstance(value, list | dict):
         return any(map(_holds_handle, value.values() if isinstance(value, dict) else value))
@@ -390,7 +417,11 @@ def _holds_handle(value: Any) -> bool:
 
 
 class Runner:
-    """Runs a lab's cells in notebook order: setup and answers in the sandbox, tests out here.
+    """Runs a lab's cells: setup and answers in the sandbox, tests out here.
+
+    Twice, each time in notebook order: first with the public tests, then, in a sandbox of its own,
+    with the hidden ones. What a student's code prints in the first is shown to the student, and
+    nothing from the second, in which it can know what hidden tests ask.
 
     When the student's code kills its sandbox, a fresh one replays the cells so far (without a cell
     that killed it by itself), so that the other questions still earn their points.
@@ -404,60 +435,84 @@ class Runner:
         self.box: Sandbox | None = None
         self.boxes = 0
         self.ran: list[Cell] = []
-        self.broken: dict[str, str] = {}  # answer cells that raised: what they raised
+        self.unfit: set[str] = set()  # answer cells that are too long to be run
+        self.broken: dict[str, str] = {}  # cells that raised: what they raised
         self.killers: dict[str, SandboxError] = {}  # answer cells that ended the sandbox
         self.strikes: Counter[str] = Counter()  # by question
-        self.setup: dict[str, Any] = {"__name__": "__main__"}
-        self.alone = Alone(self._fresh)
-        self.bytes = 0  # of the answer cells so far
+        self.setup: dict[str, Any] = {}
+        self.alone = Alone(lambda: self._fresh(self.ran))
+        self.earlier: dict[str, Earlier] = {}  # by answer cell
 
     def close(self) -> None:
-        if self.box:
-            self.box.close()
-            self.box = None
+        for box in [self.box, *self.earlier.values()]:
+            if box:
+                box.close()
+        self.box, self.earlier = None, {}
 
     def events(self, hidden: bool = True) -> Iterator[Event]:
-        """One event for each test, and for each answer cell that printed something."""
+        """One event for each test, and for each answer cell of which there is something to say."""
+        self._measure()
+        yield from self._cells(lambda cell: not cell.hidden, first=True)
+        if hidden and any(cell.hidden for cell in self.lab.tests):
+            self.close()
+            self.boxes = max(0, self.boxes - 1)  # its start is not the student's doing
+            yield from self._cells(lambda cell: cell.hidden, first=False)
+
+    def _cells(self, tested: Callable[[Cell], bool], first: bool) -> Iterator[Event]:
+        """Run the cells once, with some of the tests; of the first time outputs are told."""
         needed = needed_setup(self.lab)
+        self.ran, self.setup = [], {"__name__": "__main__"}
         for cell in self.lab:
             if cell.kind == "setup":
                 if cell in needed:
                     exec(compile(cell.source, f"<{cell.grade_id}>", "exec"), self.setup)
                 self._run(cell)
-            elif cell.kind == "answer" and cell.grade_id in self.answers and self._fits(cell):
-                output = self._run(cell)
-                if output:
+            elif cell.kind == "answer" and cell.grade_id in set(self.answers) - self.unfit:
+                output, shadowed = self._run(cell)
+                if first and output:
                     yield {"output": {cell.grade_id: plain(output, STORED)}}
-            elif cell.kind == "test" and (hidden or not cell.hidden):
+                if first and shadowed:
+                    yield {"shadowed": f"{cell.grade_id} {_shadows(shadowed)}"}
+            elif cell.kind == "test" and tested(cell):
                 board.said.clear()
                 outcome = dataclasses.asdict(self._test(cell))
                 yield {"test": outcome, "figures": [*map(dataclasses.asdict, board.said)]}
 
     # - the sandbox -
 
-    def _fits(self, cell: Cell) -> bool:
-        """Whether the answers up to this one are no longer than all may be."""
-        self.bytes += len(self.answers[cell.grade_id].encode())
-        if self.bytes <= self.limits.answer_bytes:
-            return True
-        self.broken[cell.grade_id] = (
-            f"it was not run: the answer cells up to it have {self.bytes:,} bytes, and all "
-            f"together may have {self.limits.answer_bytes:,}"
-        )
-        return False
+    def _measure(self) -> None:
+        """Find the answers that make all up to them longer than all may be."""
+        size = 0
+        for cell in self.lab.answers:
+            size += len(self.answers.get(cell.grade_id, "").encode())
+            if size > self.limits.answer_bytes and cell.grade_id in self.answers:
+                self.unfit.add(cell.grade_id)
+                self.broken[cell.grade_id] = (
+                    f"it was not run: the answer cells up to it have {size:,} bytes, and all "
+                    f"together may have {self.limits.answer_bytes:,}"
+                )
 
-    def _fresh(self) -> Sandbox:
-        """Another sandbox in which the cells so far have run."""
+    def _fresh(self, cells: list[Cell]) -> tuple[Sandbox, float]:
+        """Another sandbox in which these cells have run; the seconds that its answers took."""
         limits = dataclasses.replace(self.limits, total_seconds=self._left())
-        box = Sandbox(limits, self.lab.files, **self.sandbox)
+        box, used = Sandbox(limits, self.lab.files, **self.sandbox), 0.0
         try:
-            for cell in self.ran:
+            for cell in cells:
                 if cell.grade_id not in self.killers:
-                    box.exec(self._source(cell), name=cell.grade_id)
+                    before = box.processor_seconds
+                    box.exec(self._source(cell), name=cell.grade_id, ours=cell.kind == "setup")
+                    used += box.processor_seconds - before if cell.kind == "answer" else 0.0
         except BaseException:
             box.close()
             raise
-        return box
+        return box, used
+
+    def _before(self, answer: Cell) -> Earlier:
+        """Whom to ask for what an earlier answer defined, as it was then."""
+        if answer.grade_id not in self.earlier:
+            cells = self.ran[: self.ran.index(answer) + 1] if answer in self.ran else self.ran
+            self.earlier[answer.grade_id] = Earlier(lambda: self._fresh(cells))
+        return self.earlier[answer.grade_id]
 
     def _left(self) -> float:
         """The seconds that the submission has left; _NoSandbox when there are none."""
@@ -469,32 +524,33 @@ class Runner:
     def _source(self, cell: Cell) -> str:
         return cell.source if cell.kind == "setup" else self.answers[cell.grade_id]
 
-    def _run(self, cell: Cell) -> str:
-        """Run a setup or answer cell for the first time; what it printed."""
+    def _run(self, cell: Cell) -> tuple[str, list[str]]:
+        """Run a setup or answer cell: what it printed, and the names it took from others."""
         try:
             self._ensure()
             self.ran.append(cell)
             return self._exec(cell)
         except _NoSandbox:
             self.ran.append(cell)
-            return ""
+            return "", []
 
-    def _exec(self, cell: Cell) -> str:
-        source = self._source(cell)
+    def _exec(self, cell: Cell) -> tuple[str, list[str]]:
+        source, ours = self._source(cell), cell.kind == "setup"
+        theirs = any(before.kind == "answer" for before in self.ran)
         try:
-            reply = self.box.exec(source, name=cell.grade_id)
+            reply = self.box.exec(source, name=cell.grade_id, ours=ours)
         except SandboxError as error:
             self.close()
-            if cell.kind == "setup":
+            if ours and not theirs:
                 raise _GraderError(f"The lab's cell {cell.grade_id}: {error}") from None
             self.killers[cell.grade_id] = error
-            return ""
-        if reply.error and cell.kind == "setup":
+            return "", []
+        if reply.error and ours and not theirs:
             raise _GraderError(f"The lab's cell {cell.grade_id} failed: {reply.error}")
         if reply.error:
             where = f" ({reply.error.where})" if reply.error.where else ""
-            self.broken[cell.grade_id] = _explain(f"{reply.error}{where}", source)
-        return reply.output
+            self.broken.setdefault(cell.grade_id, _explain(f"{reply.error}{where}", source))
+        return reply.output, reply.value if _names(reply.value) else []
 
     def _ensure(self) -> None:
         """A living sandbox in which the cells so far have run; _NoSandbox when there is none."""
@@ -526,11 +582,7 @@ class Runner:
             self._ensure()
         except _NoSandbox as error:
             return _outcome(cell, "not-run", f"Not run: {error}")
-        names = dict(self.setup)
-        for answer in self.lab.answers:
-            for name in answer.names:
-                place = self.alone if name in self.lab.alone else self.box
-                names[name] = StandIn(place, name)
+        names = self.setup | {name: StandIn(place, name) for name, place in self._places(cell)}
         file = f"<{cell.grade_id}>"
         seed()
         try:
@@ -555,6 +607,27 @@ class Runner:
             return _outcome(cell, "failed", f"{told} ({said})", f"{told}." if cell.hidden else None)
         return _outcome(cell, "passed", "")
 
+    def _places(self, test: Cell) -> Iterator[tuple[str, Any]]:
+        """Whom a test asks for each name: of its own question's cells, the sandbox as it is now.
+
+        What an earlier question defined is asked as it was then: a later cell can give another
+        meaning to it, but not to what the test measures by.
+        """
+        seen: set[str] = set()
+        for answer in self.lab.answers:
+            for name in answer.names:
+                if name in self.lab.alone:
+                    yield name, self.alone
+                elif answer not in self.ran:  # of a later question, or missing
+                    if name not in seen:
+                        yield name, self.box
+                else:
+                    yield (
+                        name,
+                        self.box if answer.question == test.question else self._before(answer),
+                    )
+                    seen.add(name)
+
     def _ended(self, cell: Cell, error: SandboxError | None) -> TestOutcome:
         """A test that used up the sandbox, or its time."""
         self.close()
@@ -570,6 +643,7 @@ class Runner:
         said = str(error)
         if found := re.match(r"NameError: name '(\w+)' is not defined", said):
             source = self.lab.defined_in(found[1])
+            # All of this was known before the test.
             if source and source.grade_id in self.killers:
                 outcome = "timeout" if self._timed_out(source) else "died"
                 why = "took too long" if outcome == "timeout" else "ended the Python process"
@@ -580,22 +654,42 @@ class Runner:
             if source and source.grade_id not in self.answers:
                 return _outcome(cell, "failed", f"The cell {source.grade_id} is not there.")
         if said.startswith("NotImplementedError"):
-            return _outcome(cell, "failed", f"{said}: not answered yet?")
+            said = f"{said}: not answered yet?"
         where = getattr(error, "where", "")
         message = f"{said}\n{where}" if where else said
         if not cell.hidden:
             return _outcome(cell, "failed", message)
-        kind = getattr(builtins, said.split(":")[0], None)
-        raised = isinstance(kind, type) and issubclass(kind, Exception)
-        told = (
-            f"Your code raised {kind.__name__}."
-            if raised
-            else ("Your code raised an error, or gave something that the test cannot use.")
+        # Not what was raised, and not its type: either could carry what the test asked.
+        stub = any(
+            STUB[-1] in self.answers.get(answer.grade_id, "")
+            for answer in self.lab.answers
+            if answer.question == cell.question
         )
+        told = "Your code raised an error, or gave something that the test cannot use."
+        told = "Not answered yet?" if stub else told
         return _outcome(cell, "failed", message, told)
 
     def _timed_out(self, cell: Cell) -> bool:
         return isinstance(self.killers[cell.grade_id], SandboxTimeout)
+
+
+def _names(value: Any) -> bool:
+    """Whether a reply is what it should be, a short list of names."""
+    return (
+        type(value) is list
+        and len(value) <= 100
+        and all(type(name) is str and name.isidentifier() and len(name) <= 80 for name in value)
+    )
+
+
+def _shadows(names: list[str]) -> str:
+    """What is said of an answer cell that has taken names from modules or functions."""
+    shown = ", ".join(f"`{name}`" for name in sorted(names)[:5])
+    own = "their own meanings" if len(names) > 1 else "its own meaning"
+    return (
+        f"gives {shown} a value that is no module and cannot be called. The cells after it had "
+        f"{own} again, so this costs no other question."
+    )
 
 
 def _explain(said: str, source: str) -> str:

@@ -204,11 +204,15 @@ class Sandbox:
         self._patience = 1 if isolated else PATIENCE
         self._began, self._seconds = float("inf"), 0.0  # of the request
         self._used = 0.0  # processor seconds before it, where they count
+        self._counting = threading.Lock()
+        self._ticks: dict[tuple[str, bytes], tuple[int, int]] = {}  # at the last look
+        self._ended, self._most = 0, 0.0  # ticks of what is gone, seconds counted so far
         self._end: SandboxError | None = None
         self._output = bytearray()
         self._process = None
         self._first = None  # a file descriptor of the first process inside
         self._proc = None  # and of the /proc that it sees
+        self._pid = None  # of the process itself, where nothing is isolated
         self._folders: list[int] = []  # and of its FOLDERS
         self._folder = self._control = None
         self._watchman = self._drain = None
@@ -239,9 +243,15 @@ class Sandbox:
             self.close()
             raise
 
-    def exec(self, source: str, timeout: float | None = None, name: str = "cell") -> Reply:
-        """Run a cell. `name` stands in the lines of its errors."""
-        return self._request(timeout, "exec", source=source, name=name)
+    def exec(
+        self, source: str, timeout: float | None = None, name: str = "cell", ours: bool = False
+    ) -> Reply:
+        """Run a cell. `name` stands in the lines of its errors.
+
+        Modules and functions that a cell of `ours` names, and Python's own, have their names again
+        before each cell. The value is a list of those that this one gave to something else.
+        """
+        return self._request(timeout, "exec", source=source, name=name, ours=ours)
 
     def call(self, target, args=(), kwargs=None, timeout: float | None = None) -> Reply:
         """Call a global by its name, or what a wire.Handle stands for.
@@ -274,17 +284,25 @@ class Sandbox:
 
     @property
     def processor_seconds(self) -> float:
-        """What its processes have used, the ended ones too."""
+        """What its processes have used so far, the ended ones too; never less than before.
+
+        A process that nobody waits for takes its time with it. So the watchman counts as well, at
+        each look: of such a process only what it used after the last look is lost.
+        """
         if self._proc is None:
-            return _plain_seconds(self._pid)
-        ticks = 0
-        for name in os.listdir(self._proc):
-            if name.isdigit():
-                with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-                    # The name before ")" is theirs to choose; then state, ..., 11 to 14: times.
-                    fields = _read(self._proc, f"{name}/stat").rpartition(b")")[2].split()
-                    ticks += sum(map(int, fields[11:15]))
-        return ticks / os.sysconf("SC_CLK_TCK")
+            if self._pid is not None:
+                self._most = max(self._most, _plain_seconds(self._pid))
+            return self._most
+        with self._counting:
+            now = _ticks(self._proc)
+            before, self._ticks = self._ticks, now
+            gone = [before[key] for key in before.keys() - now.keys()]
+            waited = sum(theirs - before.get(key, (0, 0))[1] for key, (_, theirs) in now.items())
+            own, theirs = map(sum, zip(*gone, strict=True)) if gone else (0, 0)
+            self._ended += max(own, waited - theirs, 0)
+            used = self._ended + sum(own for own, _ in now.values())
+            self._most = max(self._most, used / os.sysconf("SC_CLK_TCK"))
+            return self._most
 
     @property
     def output(self) -> str:
@@ -416,7 +434,7 @@ class Sandbox:
                 self._stop(SandboxTimeout(f"took longer than {self._seconds:g} s"))
             else:
                 try:
-                    memory, files = self._memory(), self._files()
+                    memory, files, _ = self._memory(), self._files(), self.processor_seconds
                 except OSError as error:  # what cannot be watched must not run
                     self._stop(SandboxDied(f"its memory cannot be watched: {error}"))
                     return
@@ -733,6 +751,19 @@ def _ended(process: int, seconds: float) -> bool:
     poll = select.poll()
     poll.register(process, select.POLLIN)
     return bool(poll.poll(1000 * seconds))
+
+
+def _ticks(proc: int) -> dict[tuple[str, bytes], tuple[int, int]]:
+    """By number and start: ticks of each process, and of the children that it has waited for."""
+    found = {}
+    for name in os.listdir(proc):
+        if name.isdigit():
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                # The name before ")" is theirs to choose; then the state.
+                fields = _read(proc, f"{name}/stat").rpartition(b")")[2].split()
+                user, system, waited, waited_system = map(int, fields[11:15])
+                found[name, fields[19]] = user + system, waited + waited_system
+    return found
 
 
 def _plain_seconds(pid: int) -> float:

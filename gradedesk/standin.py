@@ -142,10 +142,12 @@ for _operation, _methods in {
 def _outward(value, standin):
     """Arguments with each StandIn in them as the handle it is."""
     if type(value) is StandIn:
-        if value._standin_sandbox is not standin._standin_sandbox:
-            raise TypeError("a stand-in of another sandbox")
         name = value._standin_name
-        return name if type(name) is wire.Handle else wire.Handle(name)
+        if type(name) is not wire.Handle:
+            return wire.Handle(name)
+        if value._standin_sandbox is not standin._standin_sandbox:
+            raise TypeError("a result of another sandbox")
+        return name
     if type(value) in (list, tuple):
         return [_outward(item, standin) for item in value]
     if type(value) is dict:

@@ -101,6 +101,7 @@ class Worker:
         self.module = types.ModuleType("__main__")
         self.module.__builtins__ = builtins
         self.sources = {}
+        self.given = {}  # what the lab's own cells made that can be called, and their modules
         self.objects = {}
         self.numbers = {}
         self.calls = 0
@@ -116,11 +117,22 @@ class Worker:
         return None, {}
 
     def exec(self, request):
+        self.restore()
         filename = CELL.format(request["name"])
         self.sources[filename] = request["source"].splitlines()
+        names = self.module.__dict__
         code = compile(request["source"], filename, "exec", dont_inherit=True)
-        exec(code, self.module.__dict__)
-        return None, {}
+        try:
+            exec(code, names)
+        finally:
+            if request["ours"]:
+                self.given |= {
+                    name: value
+                    for name, value in names.items()
+                    if name != "__builtins__"
+                    and (isinstance(value, types.ModuleType) or callable(value))
+                }
+        return self.shadowed(), {}
 
     def call(self, request):
         # Only now, with the names known: an argument may be a handle of an earlier call.
@@ -137,6 +149,30 @@ class Worker:
         return [name for name in list(self.module.__dict__) if not name.startswith("__")], {}
 
     # How it is done.
+
+    def shadowed(self):
+        """Names of modules and functions that a cell has given to what is neither."""
+        now = self.module.__dict__
+        lost = [
+            name
+            for name, value in self.given.items()
+            if not isinstance(now.get(name), types.ModuleType)
+            and (isinstance(value, types.ModuleType) or not callable(now.get(name)))
+        ]
+        ours = vars(builtins)
+        return lost + [
+            name
+            for name in now.keys() & ours.keys() - self.given.keys()
+            if callable(ours[name]) and not callable(now[name])
+        ]
+
+    def restore(self):
+        """Give such names their own again: they may cost the question that took them, no other."""
+        for name in self.shadowed():
+            if name in self.given:
+                self.module.__dict__[name] = self.given[name]
+            else:
+                del self.module.__dict__[name]
 
     def resolve(self, handle):
         if isinstance(handle.ref, int):

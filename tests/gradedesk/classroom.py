@@ -143,3 +143,25 @@ def write_journal(desk, results) -> None:
     lines = [json.dumps(json.loads(result.to_json())) + "\n" for result in results]
     desk.mkdir(parents=True, exist_ok=True)
     (desk / "journal.jsonl").write_text("".join(lines), encoding="utf-8", newline="\n")
+
+
+# --- Labs that a test makes for one thing; the fixture `small` grades them ----------------------
+
+def cell(source, grade_id="", kind="text", points=0):
+    marks = {
+        "setup": {"grade": False, "solution": False},
+        "answer": {"grade": False, "solution": True},
+        "test": {"grade": True, "solution": False, "points": points},
+    }
+    mark = {"nbgrader": {"grade_id": grade_id, **marks[kind]}} if kind != "text" else {}
+    return {"cell_type": "code", "id": grade_id, "source": source, "metadata": mark}
+
+
+F = "def f(x):\n    return x + 1"
+
+
+def outcomes(result):
+    return {test.grade_id: test.outcome for test in result.tests}
+
+
+SECRET = "# Hidden tests: secrets.\n### BEGIN HIDDEN TESTS\n{}\n### END HIDDEN TESTS"

@@ -121,6 +121,22 @@ CHILD = f"""
         os._exit(0)
     os.wait()
 """
+UNWAITED = f"""
+    import os
+    import signal
+    import time
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    pid = os.fork()
+    if not pid:
+        start = time.process_time()
+        while time.process_time() < start + {SECONDS + 1}:
+            sum(range(10000))
+        os._exit(0)
+    try:
+        os.waitpid(pid, 0)
+    except ChildProcessError:
+        pass
+"""
 CLOCK = f"""
     import time
     real = time.process_time
@@ -132,10 +148,20 @@ CLOCK = f"""
 
 
 @pytest.mark.parametrize(
-    "extra", [BUSY, THREADS, CHILD, CLOCK], ids=["itself", "threads", "child", "false-clock"]
+    "extra",
+    [BUSY, THREADS, CHILD, UNWAITED, CLOCK],
+    ids=["itself", "threads", "child", "child-that-none-waits-for", "false-clock"],
 )
 def test_training_beyond_the_time_is_counted_wherever_it_happens(grade, extra):
-    test, figures = grade(PAIRS.format(extra=extra))
+    too_long(grade(PAIRS.format(extra=extra)))
+
+
+def test_training_in_the_cell_itself_is_counted_too(grade):
+    too_long(grade(f"if True:{BUSY}\n{PAIRS.format(extra='    pass')}"))
+
+
+def too_long(graded):
+    test, figures = graded
     assert test.outcome == "failed" and not figures
     said = re.search(r"training took (\d+) s of processor time and may take 2", test.message)
     assert said and int(said[1]) >= SECONDS + 1, test.message

@@ -11,10 +11,9 @@ from pathlib import Path
 
 import psutil
 import pytest
-from classroom import busy, wait_until
+from classroom import SECRET, F, busy, cell, outcomes, wait_until
 
 from gradedesk import run, sandbox
-from gradedesk.lab import Lab
 from tools.make_class import Maker
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -81,48 +80,9 @@ def test_a_sample_of_the_mistakes(maker):
 # --- Small labs ----------------------------------------------------------------------------------
 
 
-def cell(source, grade_id="", kind="text", points=0):
-    marks = {
-        "setup": {"grade": False, "solution": False},
-        "answer": {"grade": False, "solution": True},
-        "test": {"grade": True, "solution": False, "points": points},
-    }
-    mark = {"nbgrader": {"grade_id": grade_id, **marks[kind]}} if kind != "text" else {}
-    return {"cell_type": "code", "id": grade_id, "source": source, "metadata": mark}
-
-
-F = "def f(x):\n    return x + 1"
-
-
-@pytest.fixture
-def small(tmp_path):
-    """small(cells, answers) grades the answers (by grade_id) to a lab of these cells."""
-
-    def grade(cells, answers=None, limits=None, **options):
-        notebook = {"nbformat": 4, "metadata": {}, "cells": cells}
-        path = tmp_path / "small.ipynb"
-        path.write_text(json.dumps(notebook), encoding="utf-8")
-        lab = Lab.load(path)
-        mine = [
-            dict(c, source=(answers or {}).get(c["id"], made.release))
-            for c, made in zip(cells, lab, strict=True)
-        ]
-        given = {"cell_seconds": busy(), "total_seconds": 300.0} | (limits or {})
-        notebook["cells"] = mine
-        data = json.dumps(notebook).encode()
-        return run.grade_one(lab, data, "ada", sandbox.Limits(**given), **options)
-
-    yield grade
-    assert run.close() == ""
-
-
 @pytest.fixture(params=[False, True], ids=["cold", "warm"])
 def warm(request):
     return request.param
-
-
-def outcomes(result):
-    return {test.grade_id: test.outcome for test in result.tests}
 
 
 def test_a_killed_sandbox_costs_only_its_own_question(small, warm):
@@ -214,9 +174,6 @@ def test_a_test_meets_only_what_the_lab_defines(small):
     assert "NameError: name 'leaked'" in result.tests[0].message
 
 
-HIDDEN = "# Hidden tests: secrets.\n### BEGIN HIDDEN TESTS\n{}\n### END HIDDEN TESTS"
-
-
 def test_feedback_says_nothing_of_a_hidden_test_but_what_its_author_wrote(small):
     """The instructor's message says more, and never reaches students."""
     close = "import numpy as np\nnp.testing.assert_allclose([f(41)], [4242]"
@@ -226,24 +183,32 @@ def test_feedback_says_nothing_of_a_hidden_test_but_what_its_author_wrote(small)
         f"{close}, err_msg='Close?')": "Close?",
         f"{close})": "A hidden test failed.",
         "def check(x):\n    assert x == 4242, 'Checked?'\ncheck(f(41))": "Checked?",
-        "assert f('4242') == 'x', 'no'": "Your code raised TypeError.",
+        "assert f('4242') == 'x', 'no'": "Your code raised an error, or gave something that the "
+        "test cannot use.",
+        "from gradedesk.checks import same\nsame(f(41), 4242, 'Same?')": "A value is another one. "
+        "Same?",
         "assert f(41).spam(4242), 'no'": "The answer has a type or a shape that the test "
         "cannot use.",
     }
     cells = [cell(F, "q1", "answer")]
     for i, body in enumerate(tests):
-        cells.append(cell(HIDDEN.format(body), f"q1-hidden-{i}", "test", 1))
+        cells.append(cell(SECRET.format(body), f"q1-hidden-{i}", "test", 1))
     result = small(cells, {"q1": F})
     assert [test.student_message for test in result.tests] == list(tests.values())
     assert all(test.hidden and test.title == "secrets" for test in result.tests)
     assert not any("4242" in test.student_message for test in result.tests)
     assert "4242" in result.tests[2].message
-    tells = "def f(x):\n    raise ValueError(f'it was {x}')"
-    result = small(cells, {"q1": tells})
-    assert {test.student_message for test in result.tests} == {"Your code raised ValueError."}
-    named = "def f(x):\n    raise type(f'It was {x}', (Exception,), {})"
-    result = small(cells, {"q1": named})
-    assert not any("It was" in test.student_message for test in result.tests)
+    for error in (
+        "ValueError(f'it was {x}')",
+        "type(f'It was {x}', (Exception,), {})",
+        "NotImplementedError(f'it was {x}')",
+        "NameError(f\"name 'was{x}' is not defined\")",
+        "SystemExit(f'it was {x}')",
+    ):
+        result = small(cells, {"q1": f"def f(x):\n    raise {error}"}, warm=True)
+        said = {test.student_message for test in result.tests}
+        assert said == {"Your code raised an error, or gave something that the test cannot use."}
+        assert "was" in result.tests[0].message, error
 
 
 def test_messages_are_short_and_printable(small):
@@ -348,7 +313,7 @@ def test_without_the_sandbox_and_hidden_tests(small):
     cells = [
         cell(F, "q1", "answer"),
         cell("assert f(1) == 2, 'x'", "q1-a", "test", 1),
-        cell(HIDDEN.format("assert f(1) == 2, 'x'"), "q1-hidden-b", "test", 1),
+        cell(SECRET.format("assert f(1) == 2, 'x'"), "q1-hidden-b", "test", 1),
     ]
     result = small(cells, {"q1": F}, isolated=False, hidden=False)
     assert outcomes(result) == {"q1-a": "passed"} and result.status == "graded"

@@ -246,7 +246,8 @@ def test_the_time_of_a_call():
             StandIn(box, "f", timeout=0.2)()
 
 
-def test_a_stand_in_of_another_sandbox(of):
+def test_a_result_of_another_sandbox(of):
     with Sandbox(Limits(), isolated=ISOLATED) as other:
+        assert other.exec("def make():\n    return object()").ok
         with pytest.raises(TypeError, match="another sandbox"):
-            of("loud")(StandIn(other, "f"))
+            of("loud")(StandIn(other, "make")())

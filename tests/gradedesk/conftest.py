@@ -1,0 +1,31 @@
+"""What several files of tests use to grade a lab of their own."""
+
+import json
+
+import pytest
+from classroom import busy
+
+from gradedesk import run, sandbox
+from gradedesk.lab import Lab
+
+
+@pytest.fixture
+def small(tmp_path):
+    """small(cells, answers) grades the answers (by grade_id) to a lab of these cells."""
+
+    def grade(cells, answers=None, limits=None, **options):
+        notebook = {"nbformat": 4, "metadata": {}, "cells": cells}
+        path = tmp_path / "small.ipynb"
+        path.write_text(json.dumps(notebook), encoding="utf-8")
+        lab = Lab.load(path)
+        mine = [
+            dict(c, source=(answers or {}).get(c["id"], made.release))
+            for c, made in zip(cells, lab, strict=True)
+        ]
+        given = {"cell_seconds": busy(), "total_seconds": 300.0} | (limits or {})
+        notebook["cells"] = mine
+        data = json.dumps(notebook).encode()
+        return run.grade_one(lab, data, "ada", sandbox.Limits(**given), **options)
+
+    yield grade
+    assert run.close() == ""

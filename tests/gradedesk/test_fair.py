@@ -1,0 +1,166 @@
+"""Points only for what was asked, nothing told of what is hidden, and no question pays for another.
+
+Small labs, each made for one thing; see classroom.py.
+"""
+
+import pytest
+from classroom import SECRET, F, cell, outcomes
+
+from gradedesk import sandbox
+
+pytestmark = pytest.mark.skipif(bool(sandbox.available()), reason=str(sandbox.available()))
+
+TOTAL = "def total(xs):\n    return sum(xs)"
+SAME = "from gradedesk.checks import after, number, same, shaped\n"
+
+
+# --- What a test expects -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "def total(xs):\n    xs.clear()\n    return 0",
+        "def total(xs):\n    xs[:] = [0]\n    return 0",
+        "kept = []\ndef total(xs):\n    kept.append(xs)\n    kept[0][:] = [0]\n    return 0",
+    ],
+)
+def test_an_expected_value_is_computed_from_what_no_student_touches(small, answer):
+    """Though the test computes it after the call, from the very list that it has passed."""
+    test = f"{SAME}xs = [1, 2, 3]\nsame(total(xs), sum(xs), 'sum')"
+    result = small([cell(TOTAL, "q1", "answer"), cell(test, "q1-a", "test", 1)], {"q1": answer})
+    assert result.points == 0 and "It is 0, and not 6. sum" in result.tests[0].message
+
+
+def test_what_a_call_changed_in_place_can_be_tested(small):
+    test = f"{SAME}got, (left,) = after(total, [1, 2])\nsame([got, left], [3, [1, 2]], 'x')"
+    cells = [cell(TOTAL, "q1", "answer"), cell(test, "q1-a", "test", 1)]
+    assert small(cells, {"q1": TOTAL}, warm=True).points == 1
+    popping = "def total(xs):\n    return sum(xs.pop() for _ in range(len(xs)))"
+    (test,) = small(cells, {"q1": popping}, warm=True).tests
+    assert "The list at [1] has 0 entries" in test.message
+
+
+def test_an_earlier_question_s_function_is_what_it_was_then(small):
+    """A later cell gives another meaning to it, to a helper of it, or to its code."""
+    test = "assert f(g(3)) == 4, 'f undoes g'\nassert f(1) == 2, 'f'"
+    cells = [
+        cell("def helper(x):\n    return x + 1\ndef f(x):\n    return helper(x)", "q1", "answer"),
+        cell("assert f(1) == 2, 'f'", "q1-a", "test", 1),
+        cell("def g(x):\n    return x", "q2", "answer"),
+        cell(test, "q2-a", "test", 1),
+    ]
+    right = {"q1": cells[0]["source"], "q2": cells[2]["source"]}
+    assert small(cells, right, warm=True).points == 2
+    wrong = "def g(x):\n    return 99\n"
+    for change in (
+        "def f(x):\n    return 4 if x == 99 else 2",
+        "def helper(x):\n    return 4 if x == 99 else 2",
+        "f.__code__ = (lambda x: 4 if x == 99 else 2).__code__",
+    ):
+        result = small(cells, right | {"q2": f"{wrong}{change}"}, warm=True)
+        assert outcomes(result) == {"q1-a": "passed", "q2-a": "failed"}, change
+
+
+def test_an_earlier_function_can_be_passed_to_a_later_one(small):
+    cells = [
+        cell(F, "q1", "answer"),
+        cell("assert f(1) == 2, 'f'", "q1-a", "test", 1),
+        cell("def twice(g, x):\n    return g(g(x))", "q2", "answer"),
+        cell("assert twice(f, 1) == f(f(1)) == 3, 'twice'", "q2-a", "test", 1),
+    ]
+    assert small(cells, {"q1": F, "q2": cells[2]["source"]}).points == 2
+
+
+# --- What a student is told ----------------------------------------------------------------------
+
+TELLTALE = """
+seen = []
+def f(x):
+    seen.append(x)
+    print("seen", seen)
+    return x + 1
+"""
+
+
+def test_nothing_from_the_time_of_hidden_tests_is_shown(small):
+    """A later cell prints, raises or returns what an earlier question's hidden test has asked."""
+    cells = [
+        cell(F, "q1", "answer"),
+        cell("assert f(1) == 2, 'f'", "q1-a", "test", 1),
+        cell(SECRET.format("assert f(4242) == 4243, 'f'"), "q1-hidden-a", "test", 1),
+        cell("def g():\n    return 0", "q2", "answer"),
+        cell("assert g() == 0, f'g gave {g()}'", "q2-a", "test", 1),
+    ]
+    for later in (
+        "print(seen)\ndef g():\n    return seen",
+        "def g():\n    raise ValueError(seen)",
+        "raise ValueError(seen)",
+        "import os\nos.write(2, repr(seen).encode())\nos._exit(len(seen))",
+    ):
+        result = small(cells, {"q1": TELLTALE, "q2": later}, warm=True)
+        assert outcomes(result)["q1-hidden-a"] == "passed"
+        told = [result.note, *result.problems, *result.output.values()]
+        told += [test.student_message for test in result.tests]
+        assert "4242" not in " ".join(told), later
+        assert "seen [1]" not in result.output.get("q1", "")  # nor what a call prints
+
+
+def test_a_blank_answer_is_called_so_in_hidden_tests_too(small):
+    cells = [cell(F, "q1", "answer"), cell(SECRET.format("f(1)"), "q1-hidden-a", "test", 1)]
+    blank = "def f(x):\n    # YOUR CODE HERE\n    raise NotImplementedError()"
+    assert small(cells, {"q1": blank}).tests[0].student_message == "Not answered yet?"
+
+
+# --- Innocent students ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("isolated", [True, False], ids=["grader", "check"])
+def test_a_name_that_an_answer_takes_costs_its_own_question_only(small, isolated):
+    cells = [
+        cell("import math\nfrom math import floor", "setup", "setup"),
+        cell("def f(x):\n    return math.floor(x)", "q1", "answer"),
+        cell("assert f(1.5) == 1, 'f'", "q1-a", "test", 1),
+        cell("def g(x):\n    return sum([math.ceil(x), floor(x)])", "q2", "answer"),
+        cell("assert g(1.5) == 3, 'g'", "q2-a", "test", 1),
+        cell("half = math.sqrt(0.25)", "later", "setup"),
+    ]
+    right = {"q1": cells[1]["source"], "q2": cells[3]["source"]}
+    for line, name in {"math = None": "math", "floor = 1": "floor", "sum = 0": "sum"}.items():
+        answers = right | {"q1": f"{right['q1']}\n{line}"}
+        result = small(cells, answers, isolated=isolated, warm=isolated)
+        assert result.status == "graded", (line, result.note)
+        assert outcomes(result) == {
+            "q1-a": "failed" if name == "math" else "passed",
+            "q2-a": "passed",
+        }, line
+        (said,) = result.problems
+        assert said.startswith(f"q1 gives `{name}` a value that is no module"), line
+
+
+def test_a_function_of_one_s_own_stays(small):
+    """A student may well call a function `sum`, and use it in the next question."""
+    cells = [
+        cell("def f(x):\n    return x", "q1", "answer"),
+        cell("assert f(1) == 1, 'f'", "q1-a", "test", 1),
+        cell("def g(x):\n    return x", "q2", "answer"),
+        cell("assert g(1) == 1, 'g'", "q2-a", "test", 1),
+    ]
+    own = "def sum(x):\n    return x\ndef f(x):\n    return sum(x)"
+    result = small(cells, {"q1": own, "q2": "def g(x):\n    return sum(x)"})
+    assert (result.points, result.problems) == (2, [])
+
+
+def test_a_later_cell_of_the_lab_that_a_student_broke_is_no_error_of_the_grader(small):
+    cells = [
+        cell("import math", "setup", "setup"),
+        cell(F, "q1", "answer"),
+        cell("assert f(1) == 2, 'f'", "q1-a", "test", 1),
+        cell("root = math.sqrt(4)", "later", "setup"),
+        cell("def g():\n    return root", "q2", "answer"),
+        cell("assert g() == 2, 'g'", "q2-a", "test", 1),
+    ]
+    for damage in ("del math.sqrt", "math.sqrt = None"):
+        result = small(cells, {"q1": f"{F}\n{damage}", "q2": cells[4]["source"]}, warm=True)
+        assert result.status == "graded", result.note
+        assert outcomes(result) == {"q1-a": "passed", "q2-a": "failed"}
