@@ -64,7 +64,8 @@ elsewhere = 0.0  # seconds that sandboxes used for calls of functions that are `
 def clock() -> float:
     """Seconds of processor time so far, the student's code included: only differences count.
 
-    At grading, of the student's code only calls of the functions that the lab has named `alone`.
+    At grading, of the student's code only calls of the functions that the lab has named `alone`,
+    and the answer cells that ran for each of them.
     """
     return time.process_time() + elsewhere
 

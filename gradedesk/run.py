@@ -438,6 +438,7 @@ class Runner:
         self.unfit: set[str] = set()  # answer cells that are too long to be run
         self.broken: dict[str, str] = {}  # cells that raised: what they raised
         self.killers: dict[str, SandboxError] = {}  # answer cells that ended the sandbox
+        self.shadowed: dict[str, str] = {}  # by question: what is said of names that it took
         self.strikes: Counter[str] = Counter()  # by question
         self.setup: dict[str, Any] = {}
         self.alone = Alone(lambda: self._fresh(self.ran))
@@ -472,11 +473,17 @@ class Runner:
                 if first and output:
                     yield {"output": {cell.grade_id: plain(output, STORED)}}
                 if first and shadowed:
-                    yield {"shadowed": f"{cell.grade_id} {_shadows(shadowed)}"}
+                    self.shadowed[cell.question] = f"{cell.grade_id} {_shadows(shadowed)}"
+                    yield {"shadowed": self.shadowed[cell.question]}
             elif cell.kind == "test" and tested(cell):
                 board.said.clear()
-                outcome = dataclasses.asdict(self._test(cell))
-                yield {"test": outcome, "figures": [*map(dataclasses.asdict, board.said)]}
+                outcome = self._test(cell)
+                said = self.shadowed.get(cell.question)
+                if said and outcome.outcome == "failed":
+                    outcome.message += f"\n{said}"
+                    outcome.student_message += f"\n{said}"
+                figures = [*map(dataclasses.asdict, board.said)]
+                yield {"test": dataclasses.asdict(outcome), "figures": figures}
 
     # - the sandbox -
 

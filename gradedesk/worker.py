@@ -45,12 +45,14 @@ def limit(limits: dict) -> None:
         resource.RLIMIT_CPU: math.ceil(limits["total_seconds"]) + 1,
         resource.RLIMIT_FSIZE: limits["file_bytes"],
         resource.RLIMIT_NOFILE: limits["open_files"],
-        # What a process fills. Its address space is more: PyTorch maps gigabytes of libraries.
-        resource.RLIMIT_DATA: memory,
-        resource.RLIMIT_AS: memory + (8 << 30),
+        resource.RLIMIT_DATA: memory,  # what a process fills
     }
-    if limits["isolated"]:  # elsewhere it would count all that this user runs
+    if limits["isolated"]:
+        # Elsewhere this would count all that the user runs, ...
         wanted[resource.RLIMIT_NPROC] = limits["processes"]
+        # ... and a student's GPU takes address space by the tens of gigabytes, where the grader has
+        # none. It is more than what is filled, as PyTorch maps gigabytes of libraries.
+        wanted[resource.RLIMIT_AS] = memory + (8 << 30)
     for what, value in wanted.items():
         _, most = resource.getrlimit(what)
         value = value if most == resource.RLIM_INFINITY else min(value, most)

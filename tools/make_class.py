@@ -442,6 +442,19 @@ class Maker:
             "os.symlink('/etc/passwd', 'users')\n"
             "print(open('solution.ipynb').read())"
         )
+        empty = (
+            "def emptied(value):\n"
+            "    if isinstance(value, (list, dict)):\n"
+            "        parts = value.values() if isinstance(value, dict) else value\n"
+            "        for part in list(parts): emptied(part)\n"
+            "        value.clear()\n"
+            "    elif hasattr(value, 'shape'):\n"
+            "        value *= 0\n"
+            "given = [*args, *kwargs.values()]\n"
+            "for value in given: emptied(value)\n"
+            "return given[0]"
+        )
+        arrays = "import sys\ntorch = sys.modules.get('torch')\nreturn torch.{} if torch else []"
         environ = "import os\nprint(sorted(os.environ))\nreturn os.environ['GRADEDESK_SECRET']"
         nested = "x = []\nfor _ in range(100_000): x = [x]\nreturn x"
         loop = "while True: pass"
@@ -547,6 +560,24 @@ class Maker:
                 lost=lost,
             ),
             Case("nan", "Returns NaN.", self.last("return float('nan')"), lost=lost),
+            Case(
+                "empties-arguments",
+                "Makes every argument empty or zero, and returns the first.",
+                self.last(empty),
+                lost=lost,
+            ),
+            Case(
+                "empty-array",
+                "An array without a number in it.",
+                self.last(arrays.format("zeros(0, 1)")),
+                lost=lost,
+            ),
+            Case(
+                "array-of-nan",
+                "An array that is not a number.",
+                self.last(arrays.format("full((1, 1), float('nan'))")),
+                lost=lost,
+            ),
             Case("billion", "Returns 1e9.", self.last("return 1e9"), lost=lost),
             Case(
                 "hook",

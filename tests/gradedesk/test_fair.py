@@ -136,6 +136,8 @@ def test_a_name_that_an_answer_takes_costs_its_own_question_only(small, isolated
         }, line
         (said,) = result.problems
         assert said.startswith(f"q1 gives `{name}` a value that is no module"), line
+        told = result.tests[0].student_message
+        assert said in told if name == "math" else told == "", line
 
 
 def test_a_function_of_one_s_own_stays(small):
