@@ -6,6 +6,7 @@ MISTAKES = [
         name="not-scaled",
         what="Leaves out the division by √d_k.",
         question="q1",
+        also=["q4"],
         says="not scaled",
         old="    scores = scores / q.shape[-1] ** 0.5\n",
         new="",
@@ -14,6 +15,7 @@ MISTAKES = [
         name="divided-by-d-k",
         what="Divides by d_k, and not by its square root.",
         question="q1",
+        also=["q4"],
         says="not by its square root",
         old="q.shape[-1] ** 0.5",
         new="q.shape[-1]",
@@ -22,6 +24,7 @@ MISTAKES = [
         name="multiplied-by-root-d-k",
         what="Multiplies by √d_k.",
         question="q1",
+        also=["q4"],
         says="multiplied by √d_k",
         old="scores / q.shape[-1] ** 0.5",
         new="scores * q.shape[-1] ** 0.5",
@@ -30,7 +33,7 @@ MISTAKES = [
         name="scaled-by-number-of-queries",
         what="Takes the positions' axis for d_k.",
         question="q1",
-        also=["q6"],
+        also=["q4", "q6"],
         says="number of queries",
         old="q.shape[-1] ** 0.5",
         new="q.shape[-2] ** 0.5",
@@ -39,7 +42,7 @@ MISTAKES = [
         name="scaled-by-number-of-keys",
         what="Divides by the root of the number of keys.",
         question="q1",
-        also=["q6"],
+        also=["q4", "q6"],
         says="number of keys",
         old="q.shape[-1] ** 0.5",
         new="k.shape[-2] ** 0.5",
@@ -48,7 +51,7 @@ MISTAKES = [
         name="scaled-by-leading-axis",
         what="Takes axis 1 for d_k, which with batch and heads is the heads.",
         question="q1",
-        also=["q6"],
+        also=["q4", "q6"],
         says="LAST axis of q",
         old="q.shape[-1] ** 0.5",
         new="q.shape[1] ** 0.5",
@@ -57,7 +60,7 @@ MISTAKES = [
         name="softmax-over-queries",
         what="Takes the softmax over the wrong axis.",
         question="q1",
-        also=["q4", "q6"],
+        also=["q4", "q5", "q6"],
         says="over the queries",
         old="dim=-1",
         new="dim=-2",
@@ -66,7 +69,7 @@ MISTAKES = [
         name="softmax-over-axis-one",
         what="Counts the axis of the softmax from the front.",
         question="q1",
-        also=["q4", "q6"],
+        also=["q4", "q5", "q6"],
         says="counted from the end",
         old="dim=-1",
         new="dim=1",
@@ -75,7 +78,7 @@ MISTAKES = [
         name="mask-after-softmax",
         what="Sets forbidden weights to 0 after the softmax.",
         question="q1",
-        also=["q6"],
+        also=["q4", "q5", "q6"],
         says="after the softmax",
         old="    scores = scores.masked_fill(~keep, -torch.inf)\n",
         new="",
@@ -84,7 +87,7 @@ MISTAKES = [
         name="mask-upside-down",
         what="Forbids where keep is True.",
         question="q1",
-        also=["q4", "q6"],
+        also=["q4", "q5", "q6"],
         says="upside down",
         code="""
 def attention_weights(q, k, keep):
@@ -100,8 +103,8 @@ def attention_weights(q, k, keep):
         name="mask-multiplied",
         what="Multiplies the scores by the mask, which leaves them at 0.",
         question="q1",
-        also=["q6"],
-        says="must be -inf, not 0",
+        also=["q4", "q5", "q6"],
+        says="it must be -inf",
         code="""
 def attention_weights(q, k, keep):
     scores = q.float() @ k.float().transpose(-2, -1)
@@ -113,7 +116,7 @@ def attention_weights(q, k, keep):
         name="nan-in-an-empty-row",
         what="Does not mend the row of a query that may look nowhere.",
         question="q1",
-        says="gives nan: the softmax of nothing",
+        says="the softmax of nothing but -inf",
         old="    weights = torch.where(keep, weights, 0.0)  # rows of nan\n",
         new="",
     ),
@@ -121,7 +124,7 @@ def attention_weights(q, k, keep):
         name="even-weights-in-an-empty-row",
         what="Fills in -1e9, so that an empty row looks everywhere.",
         question="q1",
-        says="must get zeros",
+        says="a real score can undercut",
         code="""
 def attention_weights(q, k, keep):
     scores = q.float() @ k.float().transpose(-2, -1)
@@ -134,7 +137,7 @@ def attention_weights(q, k, keep):
         name="not-negative-enough",
         what="Fills in -100, which a real score can undercut.",
         question="q1",
-        says="finite number can be undercut",
+        says="a real score can undercut",
         old="-torch.inf",
         new="-100.0",
     ),
@@ -142,16 +145,16 @@ def attention_weights(q, k, keep):
         name="exp-overflow",
         what="Writes the softmax by hand, without subtracting the largest score.",
         question="q1",
+        also=["q5", "q6"],
         says="exp of them overflows",
         old="    weights = torch.softmax(scores, dim=-1)\n",
-        new="    weights = scores.exp()\n"
-        "    weights = weights / weights.sum(-1, keepdim=True)\n",
+        new="    weights = scores.exp()\n    weights = weights / weights.sum(-1, keepdim=True)\n",
     ),
     dict(
         name="float16-overflow",
         what="Multiplies in float16 and goes to float32 afterwards.",
         question="q1",
-        says="float16 overflow",
+        says="before the product",
         old="q.float() @ k.float().transpose(-2, -1)",
         new="(q @ k.transpose(-2, -1)).float()",
     ),
@@ -159,7 +162,7 @@ def attention_weights(q, k, keep):
         name="float16-rounding",
         what="Scales q first, so that nothing overflows, but multiplies in float16.",
         question="q1",
-        says="float16 rounds large scores",
+        says="where large scores are rounded",
         old="    scores = q.float() @ k.float().transpose(-2, -1)  # (..., T, S)\n"
         "    scores = scores / q.shape[-1] ** 0.5\n",
         new="    scores = (q / q.shape[-1] ** 0.5) @ k.transpose(-2, -1)\n",
@@ -168,7 +171,7 @@ def attention_weights(q, k, keep):
         name="returns-float32",
         what="Forgets to return the dtype of q.",
         question="q1",
-        says="return the dtype of q",
+        says="turned back into the dtype of q",
         old="weights.to(q.dtype)",
         new="weights",
     ),
@@ -177,17 +180,117 @@ def attention_weights(q, k, keep):
         what="Writes q /= √d_k into the caller's tensor.",
         question="q1",
         also=["q4"],
-        says="changed q or k in place",
+        says="changed q in place",
         old="    scores = q.float() @ k.float().transpose(-2, -1)  # (..., T, S)\n"
         "    scores = scores / q.shape[-1] ** 0.5\n",
-        new="    q /= q.shape[-1] ** 0.5\n"
-        "    scores = q.float() @ k.float().transpose(-2, -1)\n",
+        new="    q /= q.shape[-1] ** 0.5\n    scores = q.float() @ k.float().transpose(-2, -1)\n",
+    ),
+    dict(
+        name="scores-clamped",
+        what="Keeps the scores within 50, against overflow.",
+        question="q1",
+        also=["q5", "q6"],
+        says="scores are kept within bounds",
+        old="    scores = scores / q.shape[-1] ** 0.5\n",
+        new="""    scores = scores / q.shape[-1] ** 0.5
+    scores = scores.clamp(-50, 50)
+""",
+    ),
+    dict(
+        name="scores-clamped-to-half",
+        what="Keeps the scores within what float16 holds.",
+        question="q1",
+        says="near 100,000 that differ by 1",
+        old="    scores = scores / q.shape[-1] ** 0.5\n",
+        new="""    scores = scores / q.shape[-1] ** 0.5
+    scores = scores.clamp(-65504, 65504)
+""",
+    ),
+    dict(
+        name="filled-with-a-billion",
+        what="Fills in -1e9 and sets what is forbidden to 0 afterwards.",
+        question="q1",
+        says="a real score can undercut",
+        old="-torch.inf",
+        new="-1e9",
+    ),
+    dict(
+        name="key-scaled-in-place",
+        what="Writes k *= ... into the caller's tensor.",
+        question="q1",
+        says="changed k in place",
+        old="""    scores = q.float() @ k.float().transpose(-2, -1)  # (..., T, S)
+    scores = scores / q.shape[-1] ** 0.5
+""",
+        new="""    k *= q.shape[-1] ** -0.5
+    scores = q.float() @ k.float().transpose(-2, -1)
+""",
+    ),
+    dict(
+        name="mask-inverted-in-place",
+        what="Turns keep round in place.",
+        question="q1",
+        also=["q4"],
+        says="changed keep in place",
+        code="""
+def attention_weights(q, k, keep):
+    scores = q.float() @ k.float().transpose(-2, -1)
+    scores = scores / q.shape[-1] ** 0.5
+    hidden = keep.logical_not_()
+    weights = torch.softmax(scores.masked_fill(hidden, -torch.inf), dim=-1)
+    return weights.masked_fill(hidden, 0.0).to(q.dtype)
+""",
+    ),
+    dict(
+        name="empty-row-shares-all",
+        what="Gives a row that may look nowhere equal weights.",
+        question="q1",
+        says="nan is replaced by another weight",
+        old="""    weights = torch.where(keep, weights, 0.0)  # rows of nan
+""",
+        new="    weights = weights.nan_to_num(1 / k.shape[-2])\n",
+    ),
+    dict(
+        name="one-maximum-for-all",
+        what="Subtracts the largest score of all rows before exp.",
+        question="q1",
+        also=["q5", "q6"],
+        says="one largest score is subtracted for all rows",
+        old="    weights = torch.softmax(scores, dim=-1)\n",
+        new="""    scores = scores - scores.max()
+    weights = scores.exp()
+    weights = weights / weights.sum(-1, keepdim=True)
+""",
+    ),
+    dict(
+        name="only-float16-is-widened",
+        what="Goes to float32 for float16, and computes bfloat16 as it is.",
+        question="q1",
+        says="the product is taken in 16 bits",
+        old="""    scores = q.float() @ k.float().transpose(-2, -1)  # (..., T, S)
+""",
+        new="""    if q.dtype == torch.float16:
+        scores = q.float() @ k.float().transpose(-2, -1)
+    else:
+        scores = q @ k.transpose(-2, -1)
+""",
+    ),
+    dict(
+        name="one-mask-for-all-heads",
+        what="Takes the mask of the first head for all.",
+        question="q1",
+        says="one mask for each head",
+        old="    scores = scores / q.shape[-1] ** 0.5\n",
+        new="""    keep = keep.reshape(-1, *keep.shape[-2:])[0]
+    scores = scores / q.shape[-1] ** 0.5
+""",
     ),
     # q2: the window
     dict(
         name="window-one-too-wide",
         what="Lets the token see `window` tokens before itself.",
         question="q2",
+        also=["q5", "q6"],
         says="the token itself is one of them",
         old="distance < window",
         new="distance <= window",
@@ -196,6 +299,7 @@ def attention_weights(q, k, keep):
         name="window-one-too-narrow",
         what="Cuts the far edge one token too early.",
         question="q2",
+        also=["q5", "q6"],
         says="far edge",
         old="distance < window",
         new="distance < max(window - 1, 1)",
@@ -204,7 +308,7 @@ def attention_weights(q, k, keep):
         name="sees-the-next-token",
         what="The near edge of the mask is off by one, into the future.",
         question="q2",
-        also=["q6"],
+        also=["q5", "q6"],
         says="looks at the future",
         old="distance >= 0",
         new="distance >= -1",
@@ -213,6 +317,7 @@ def attention_weights(q, k, keep):
         name="does-not-see-itself",
         what="The near edge of the mask is off by one, into the past.",
         question="q2",
+        also=["q5", "q6"],
         says="every token sees itself",
         old="distance >= 0",
         new="distance > 0",
@@ -221,8 +326,8 @@ def attention_weights(q, k, keep):
         name="no-far-edge",
         what="A plain causal mask, whatever the window.",
         question="q2",
-        also=["q6"],
-        says="the window has a far edge",
+        also=["q5", "q6"],
+        says="or there is none",
         old="(distance >= 0) & (distance < window)",
         new="distance >= 0",
     ),
@@ -230,7 +335,7 @@ def attention_weights(q, k, keep):
         name="window-on-both-sides",
         what="Looks as far ahead as back.",
         question="q2",
-        also=["q6"],
+        also=["q5", "q6"],
         says="looks at the future",
         old="(distance >= 0) & (distance < window)",
         new="distance.abs() < window",
@@ -248,7 +353,7 @@ def attention_weights(q, k, keep):
         name="true-is-forbidden",
         what="Returns the mask upside down.",
         question="q2",
-        also=["q6"],
+        also=["q5", "q6"],
         says="upside down",
         old="(distance >= 0) & (distance < window)",
         new="(distance < 0) | (distance >= window)",
@@ -257,7 +362,7 @@ def attention_weights(q, k, keep):
         name="rows-and-columns-swapped",
         what="Has a row for each key and a column for each query.",
         question="q2",
-        also=["q6"],
+        also=["q5", "q6"],
         says="rows are queries, columns keys",
         old="queries[:, None] - keys[None, :]",
         new="queries[None, :] - keys[:, None]",
@@ -271,12 +376,21 @@ def attention_weights(q, k, keep):
         old="(distance >= 0) & (distance < window)",
         new="((distance >= 0) & (distance < window)).float()",
     ),
+    dict(
+        name="window-no-wider-than-the-queries",
+        what="Cuts the window to the number of queries.",
+        question="q2",
+        also=["q6"],
+        says="whatever the number of queries",
+        old="distance < window",
+        new="distance < min(window, num_queries)",
+    ),
     # q3: heads
     dict(
         name="split-by-reshape-alone",
         what="Reshapes to (heads, T, d_k) without moving an axis.",
         question="q3",
-        also=["q6"],
+        also=["q5", "q6"],
         says="a reshape alone",
         old="""    parts = x.unflatten(-1, (num_heads, -1))  # (..., T, num_heads, d_k)
     return parts.transpose(-3, -2)
@@ -287,12 +401,12 @@ def attention_weights(q, k, keep):
         name="split-interleaved",
         what="Gives head 0 every num_heads-th number.",
         question="q3",
+        also=["q5", "q6"],
         says="interleaved",
         old="""    parts = x.unflatten(-1, (num_heads, -1))  # (..., T, num_heads, d_k)
     return parts.transpose(-3, -2)
 """,
-        new="    parts = x.unflatten(-1, (-1, num_heads))\n"
-        "    return parts.movedim(-1, -3)\n",
+        new="    parts = x.unflatten(-1, (-1, num_heads))\n    return parts.movedim(-1, -3)\n",
     ),
     dict(
         name="split-width-for-number",
@@ -316,7 +430,7 @@ def attention_weights(q, k, keep):
         name="merge-without-swap",
         what="Flattens without swapping heads and positions back.",
         question="q3",
-        also=["q6"],
+        also=["q5", "q6"],
         says="swap heads and positions back",
         old="x.transpose(-3, -2).flatten(-2)",
         new="x.reshape(*x.shape[:-3], x.shape[-2], -1)",
@@ -325,6 +439,7 @@ def attention_weights(q, k, keep):
         name="merge-interleaved",
         what="Glues the heads number by number.",
         question="q3",
+        also=["q5", "q6"],
         says="interleaved in a row",
         old="x.transpose(-3, -2).flatten(-2)",
         new="x.movedim(-3, -1).flatten(-2)",
@@ -338,11 +453,21 @@ def attention_weights(q, k, keep):
         old="x.transpose(-3, -2).flatten(-2)",
         new="x.transpose(-3, -2).view(*x.shape[:-3], x.shape[-2], -1)",
     ),
+    dict(
+        name="merge-from-the-front",
+        what="Counts the axes of merge_heads from the front.",
+        question="q3",
+        also=["q5"],
+        says="axes are counted from the front",
+        old="x.transpose(-3, -2).flatten(-2)",
+        new="x.transpose(0, 1).flatten(-2)",
+    ),
     # q4: groups
     dict(
         name="heads-take-turns",
         what="Repeats the key-value heads in the wrong order: repeat.",
         question="q4",
+        also=["q5", "q6"],
         says="repeat_interleave, not repeat",
         old="""    k = k.repeat_interleave(group, dim=-3)  # (..., H, S, d_k)
     v = v.repeat_interleave(group, dim=-3)
@@ -353,6 +478,7 @@ def attention_weights(q, k, keep):
         name="values-take-turns",
         what="Interleaves the keys and repeats the values.",
         question="q4",
+        also=["q5", "q6"],
         says="read the values of head 0",
         old="v.repeat_interleave(group, dim=-3)",
         new="torch.cat([v] * group, dim=-3)",
@@ -361,6 +487,7 @@ def attention_weights(q, k, keep):
         name="keys-take-turns",
         what="Interleaves the values and repeats the keys.",
         question="q4",
+        also=["q5", "q6"],
         says="for the keys as well",
         old="k.repeat_interleave(group, dim=-3)",
         new="torch.cat([k] * group, dim=-3)",
@@ -369,6 +496,7 @@ def attention_weights(q, k, keep):
         name="first-head-for-all",
         what="Lets all query heads use key-value head 0.",
         question="q4",
+        also=["q5", "q6"],
         says="heads 2 and 3 the second",
         code="""
 def grouped_attention(q, k, v, keep, dropout=0.0):
@@ -390,6 +518,7 @@ def grouped_attention(q, k, v, keep, dropout=0.0):
         name="repeats-the-first-axis",
         what="Repeats along axis 0, which is the batch when there is one.",
         question="q4",
+        also=["q5"],
         says="RuntimeError",
         old="""    k = k.repeat_interleave(group, dim=-3)  # (..., H, S, d_k)
     v = v.repeat_interleave(group, dim=-3)
@@ -401,7 +530,7 @@ def grouped_attention(q, k, v, keep, dropout=0.0):
         name="root-d-model",
         what="Divides by √d_model, the width of all heads, instead of √d_head.",
         question="q4",
-        says="not √d_model",
+        says="by √d_model",
         old="attention_weights(q, k, keep)",
         new="attention_weights(q / q.shape[-3] ** 0.5, k, keep)",
     ),
@@ -409,7 +538,7 @@ def grouped_attention(q, k, v, keep, dropout=0.0):
         name="not-scaled-with-heads",
         what="Writes attention anew for several heads, and forgets the scale.",
         question="q4",
-        says="yours are not scaled",
+        says="divided by nothing",
         old="weights = attention_weights(q, k, keep)",
         new="scores = (q @ k.transpose(-2, -1)).masked_fill(~keep, -torch.inf)\n"
         "    weights = torch.softmax(scores, dim=-1)",
@@ -418,7 +547,7 @@ def grouped_attention(q, k, v, keep, dropout=0.0):
         name="scaled-twice",
         what="Scales again what attention_weights scales.",
         question="q4",
-        says="divided by d_k",
+        says="√d_k twice",
         old="attention_weights(q, k, keep)",
         new="attention_weights(q / q.shape[-1] ** 0.5, k, keep)",
     ),
@@ -426,6 +555,7 @@ def grouped_attention(q, k, v, keep, dropout=0.0):
         name="dropout-without-rescaling",
         what="Sets weights to 0 and leaves the others as they are.",
         question="q4",
+        also=["q5"],
         says="divided by 1 - dropout",
         old="torch.nn.functional.dropout(weights, dropout)",
         new="weights * (torch.rand(weights.shape) >= dropout)",
@@ -434,7 +564,8 @@ def grouped_attention(q, k, v, keep, dropout=0.0):
         name="output-dropped",
         what="Applies dropout to what was read instead of to the weights.",
         question="q4",
-        says="not the weights",
+        also=["q5"],
+        says="or whole outputs",
         old="""    weights = torch.nn.functional.dropout(weights, dropout)
     return weights @ v
 """,
@@ -469,6 +600,145 @@ def grouped_attention(q, k, v, keep, dropout=0.0):
         old="    return weights @ v",
         new="    weights = weights / weights.sum(-1, keepdim=True)\n    return weights @ v",
     ),
+    dict(
+        name="heads-dropped-by-keys",
+        what="Drops whole keys: one draw for all queries.",
+        question="q4",
+        says="whole keys, for all queries",
+        code="""
+def grouped_attention(q, k, v, keep, dropout=0.0):
+    group = q.shape[-3] // k.shape[-3]
+    k = k.repeat_interleave(group, dim=-3)
+    v = v.repeat_interleave(group, dim=-3)
+    weights = attention_weights(q, k, keep)
+    if dropout > 0:
+        shape = list(weights.shape)
+        shape[-2] = 1
+        weights = weights * (torch.rand(shape) >= dropout) / (1 - dropout)
+    return weights @ v
+""",
+    ),
+    dict(
+        name="queries-dropped",
+        what="Drops whole queries.",
+        question="q4",
+        also=["q5"],
+        says="whole queries",
+        code="""
+def grouped_attention(q, k, v, keep, dropout=0.0):
+    group = q.shape[-3] // k.shape[-3]
+    k = k.repeat_interleave(group, dim=-3)
+    v = v.repeat_interleave(group, dim=-3)
+    weights = attention_weights(q, k, keep)
+    if dropout > 0:
+        shape = list(weights.shape)
+        shape[-1] = 1
+        weights = weights * (torch.rand(shape) >= dropout) / (1 - dropout)
+    return weights @ v
+""",
+    ),
+    dict(
+        name="heads-share-a-draw",
+        what="Drops the same weights in each head.",
+        question="q4",
+        says="the same places in all heads",
+        code="""
+def grouped_attention(q, k, v, keep, dropout=0.0):
+    group = q.shape[-3] // k.shape[-3]
+    k = k.repeat_interleave(group, dim=-3)
+    v = v.repeat_interleave(group, dim=-3)
+    weights = attention_weights(q, k, keep)
+    if dropout > 0:
+        shape = list(weights.shape)
+        shape[-3] = 1
+        weights = weights * (torch.rand(shape) >= dropout) / (1 - dropout)
+    return weights @ v
+""",
+    ),
+    dict(
+        name="batch-shares-a-draw",
+        what="Drops the same weights in each text.",
+        question="q4",
+        also=["q5"],
+        says="one draw serves all texts",
+        code="""
+def grouped_attention(q, k, v, keep, dropout=0.0):
+    group = q.shape[-3] // k.shape[-3]
+    k = k.repeat_interleave(group, dim=-3)
+    v = v.repeat_interleave(group, dim=-3)
+    weights = attention_weights(q, k, keep)
+    if dropout > 0:
+        shape = list(weights.shape)
+        shape[:-2] = [1] * len(shape[:-2])
+        weights = weights * (torch.rand(shape) >= dropout) / (1 - dropout)
+    return weights @ v
+""",
+    ),
+    dict(
+        name="groups-share-a-draw",
+        what="Draws for each key-value head, before they are repeated.",
+        question="q4",
+        says="the same places in a group of heads",
+        code="""
+def grouped_attention(q, k, v, keep, dropout=0.0):
+    group = q.shape[-3] // k.shape[-3]
+    few = k.shape[-3]
+    k = k.repeat_interleave(group, dim=-3)
+    v = v.repeat_interleave(group, dim=-3)
+    weights = attention_weights(q, k, keep)
+    if dropout > 0:
+        kept = torch.rand(*q.shape[:-3], few, *weights.shape[-2:]) >= dropout
+        kept = kept.repeat_interleave(group, dim=-3)
+        weights = weights * kept / (1 - dropout)
+    return weights @ v
+""",
+    ),
+    dict(
+        name="values-dropped",
+        what="Drops numbers of the values.",
+        question="q4",
+        also=["q5"],
+        says="of the values are dropped, not the weights",
+        old="""    weights = torch.nn.functional.dropout(weights, dropout)
+    return weights @ v
+""",
+        new="""    return weights @ torch.nn.functional.dropout(v, dropout)
+""",
+    ),
+    dict(
+        name="each-number-read-dropped",
+        what="Drops single numbers of what was read.",
+        question="q4",
+        also=["q5"],
+        says="numbers of the output",
+        old="""    weights = torch.nn.functional.dropout(weights, dropout)
+    return weights @ v
+""",
+        new="""    return torch.nn.functional.dropout(weights @ v, dropout)
+""",
+    ),
+    dict(
+        name="scores-dropped",
+        what="Drops numbers of the queries, and so the scores.",
+        question="q4",
+        also=["q5"],
+        says="not on the weights",
+        old="""    weights = attention_weights(q, k, keep)  # (..., H, T, S)
+    weights = torch.nn.functional.dropout(weights, dropout)
+""",
+        new="""    q = torch.nn.functional.dropout(q, dropout)
+    weights = attention_weights(q, k, keep)
+""",
+    ),
+    dict(
+        name="half-whatever-dropout-is",
+        what="Drops half of the weights at any dropout.",
+        question="q4",
+        also=["q5"],
+        says="another number than dropout is used",
+        old="dropout(weights, dropout)",
+        new="dropout(weights, 0.5 if dropout else 0.0)",
+    ),
     # q5: the layer
     dict(
         name="dropout-on-in-evaluation",
@@ -490,7 +760,7 @@ def grouped_attention(q, k, v, keep, dropout=0.0):
         name="dropout-not-handed-on",
         what="Ignores dropout in training.",
         question="q5",
-        says="is dropout handed on",
+        says="dropout is not handed on",
         old="grouped_attention(q, k, v, keep, p)",
         new="grouped_attention(q, k, v, keep)",
     ),
@@ -538,7 +808,7 @@ def grouped_attention(q, k, v, keep, dropout=0.0):
         name="rotated-before-the-split",
         what="Rotates the whole row, over the borders of the heads.",
         question="q5",
-        says="split it into heads first",
+        says="split into heads first",
         old="""    q = split_heads(x @ weights["q"], num_heads)
     k = split_heads(x @ weights["k"], num_kv_heads)
     v = split_heads(x @ weights["v"], num_kv_heads)
@@ -562,7 +832,7 @@ def grouped_attention(q, k, v, keep, dropout=0.0):
         name="window-forgotten",
         what="Masks the future but sees the whole past.",
         question="q5",
-        says="is the window handed on",
+        says="the window is not handed on",
         old="window_mask(num_tokens, num_tokens, window)",
         new="window_mask(num_tokens, num_tokens, num_tokens)",
     ),
@@ -570,7 +840,7 @@ def grouped_attention(q, k, v, keep, dropout=0.0):
         name="window-narrowed",
         what="Hands on one less, for the token itself, though window_mask counts it.",
         question="q5",
-        says="is the window handed on",
+        says="the window is not handed on",
         old="window_mask(num_tokens, num_tokens, window)",
         new="window_mask(num_tokens, num_tokens, max(window - 1, 1))",
     ),
@@ -594,12 +864,65 @@ def grouped_attention(q, k, v, keep, dropout=0.0):
     v = split_heads(x @ weights["v"], num_heads)
 """,
     ),
+    dict(
+        name="output-of-the-layer-dropped",
+        what="Drops numbers of the layer's output.",
+        question="q5",
+        says="not the weights",
+        old='    return merge_heads(grouped_attention(q, k, v, keep, p)) @ weights["o"]',
+        new="""    out = merge_heads(grouped_attention(q, k, v, keep)) @ weights["o"]
+    return torch.nn.functional.dropout(out, p)""",
+    ),
+    dict(
+        name="read-of-the-layer-dropped",
+        what="Drops numbers of what the heads read, before the projection.",
+        question="q5",
+        says="not the weights",
+        old='    return merge_heads(grouped_attention(q, k, v, keep, p)) @ weights["o"]',
+        new="""    out = merge_heads(grouped_attention(q, k, v, keep))
+    return torch.nn.functional.dropout(out, p) @ weights["o"]""",
+    ),
+    dict(
+        name="input-of-the-layer-dropped",
+        what="Drops numbers of x.",
+        question="q5",
+        says="something else is dropped, too",
+        old="    num_tokens = x.shape[-2]\n",
+        new="""    num_tokens = x.shape[-2]
+    x = torch.nn.functional.dropout(x, dropout if training else 0.0)
+""",
+    ),
+    dict(
+        name="dropped-twice",
+        what="Drops weights, and numbers of the output as well.",
+        question="q5",
+        says="not the weights",
+        old='    return merge_heads(grouped_attention(q, k, v, keep, p)) @ weights["o"]',
+        new="""    out = merge_heads(grouped_attention(q, k, v, keep, p)) @ weights["o"]
+    return torch.nn.functional.dropout(out, p)""",
+    ),
+    dict(
+        name="half-in-training",
+        what="Drops half in training, whatever dropout is.",
+        question="q5",
+        says="another dropout is handed on",
+        old="p = dropout if training",
+        new="p = 0.5 if training and dropout",
+    ),
+    dict(
+        name="queries-turned-back",
+        what="Turns the queries backwards.",
+        question="q5",
+        says="rotate q and k by 0, 1, 2",
+        old="rotate(q, positions), rotate",
+        new="rotate(q, -positions), rotate",
+    ),
     # q6: the cache
     dict(
         name="position-from-the-cache",
         what="Takes the number of entries in the cache for the position.",
         question="q6",
-        says='by "seen" and not by the length',
+        says='"seen" but by the length',
         old="positions = torch.arange(seen, seen + num_new)",
         new='start = cache["k"].shape[-2] if cache else 0\n'
         "    positions = torch.arange(start, start + num_new)",
@@ -608,7 +931,7 @@ def grouped_attention(q, k, v, keep, dropout=0.0):
         name="position-always-zero",
         what="Turns each new token as if it were the first.",
         question="q6",
-        says="before the window of 4 is full",
+        says="by its own position",
         old="torch.arange(seen, seen + num_new)",
         new="torch.arange(num_new)",
     ),
@@ -616,7 +939,7 @@ def grouped_attention(q, k, v, keep, dropout=0.0):
         name="position-one-too-far-for-queries",
         what="Turns the queries by the position after their own.",
         question="q6",
-        says="each query and key turned",
+        says="by its own position",
         code="""
 def cached_step(x, cache, weights, num_heads, num_kv_heads, window):
     seen = cache.get("seen", 0) + x.shape[-2]
@@ -637,7 +960,7 @@ def cached_step(x, cache, weights, num_heads, num_kv_heads, window):
         name="seen-counts-steps",
         what="Adds 1 to seen for each step, however many tokens it had.",
         question="q6",
-        says='"seen" grow by the size of the step',
+        says="grow by the size of the step",
         old='"seen": seen + num_new',
         new='"seen": seen + 1',
     ),
@@ -653,7 +976,7 @@ def cached_step(x, cache, weights, num_heads, num_kv_heads, window):
         name="keys-cached-before-rotation",
         what="Puts the keys into the cache as they were before they were turned.",
         question="q6",
-        says="each query and key turned once",
+        says="not turned once",
         code="""
 def cached_step(x, cache, weights, num_heads, num_kv_heads, window):
     seen = cache.get("seen", 0)
@@ -679,7 +1002,7 @@ def cached_step(x, cache, weights, num_heads, num_kv_heads, window):
         name="cached-keys-turned-again",
         what="Turns all keys at each step, those from the cache once more.",
         question="q6",
-        says="each query and key turned once",
+        says="not turned once",
         code="""
 def cached_step(x, cache, weights, num_heads, num_kv_heads, window):
     seen = cache.get("seen", 0)
@@ -701,7 +1024,7 @@ def cached_step(x, cache, weights, num_heads, num_kv_heads, window):
         name="new-before-old",
         what="Puts the new keys and values in front of the old ones.",
         question="q6",
-        says="in front of the new ones",
+        says="old entries do not stand in front",
         old="""        k = torch.cat([cache["k"], k], dim=-2)  # (num_kv_heads, S, d_k)
         v = torch.cat([cache["v"], v], dim=-2)
 """,
@@ -745,7 +1068,7 @@ def cached_step(x, cache, weights, num_heads, num_kv_heads, window):
         name="one-entry-too-few",
         what="Keeps window - 2 entries, so that the oldest of the window is missing.",
         question="q6",
-        says="no more than needed",
+        says="more is dropped than need be",
         old="""        "k": k[:, -window:],
         "v": v[:, -window:],
 """,
@@ -781,7 +1104,7 @@ def cached_step(x, cache, weights, num_heads, num_kv_heads, window):
         name="no-mask-in-a-step",
         what="Lets every new token see all keys, as if a step were always one token.",
         question="q6",
-        says="are cached keys masked",
+        says="cached keys are not masked",
         old="window_mask(num_new, k.shape[-2], window)",
         new="torch.ones(num_new, k.shape[-2], dtype=torch.bool)",
     ),
@@ -789,7 +1112,7 @@ def cached_step(x, cache, weights, num_heads, num_kv_heads, window):
         name="mask-of-a-square",
         what="Makes the mask for the new tokens alone.",
         question="q6",
-        says="are cached keys masked",
+        says="cached keys are not masked",
         old="window_mask(num_new, k.shape[-2], window)",
         new="window_mask(num_new, num_new, window)",
     ),
@@ -797,7 +1120,7 @@ def cached_step(x, cache, weights, num_heads, num_kv_heads, window):
         name="cache-changed-in-place",
         what="Updates the dictionary that was given.",
         question="q6",
-        says="changed in place",
+        says="the dictionary that was given is filled",
         old="    return out, new_cache",
         new="    cache.update(new_cache)\n    return out, cache",
     ),
@@ -810,6 +1133,80 @@ def cached_step(x, cache, weights, num_heads, num_kv_heads, window):
         new="    k = k.repeat_interleave(num_heads // num_kv_heads, dim=0)\n"
         "    v = v.repeat_interleave(num_heads // num_kv_heads, dim=0)\n"
         "    if cache:\n",
+    ),
+    dict(
+        name="cache-written-when-full",
+        what="Moves the entries of a full cache up in place.",
+        question="q6",
+        says="by writing into its tensors",
+        code="""
+def cached_step(x, cache, weights, num_heads, num_kv_heads, window):
+    num_new = x.shape[-2]
+    seen = cache.get("seen", 0)
+    positions = torch.arange(seen, seen + num_new)
+    q = rotate(split_heads(x @ weights["q"], num_heads), positions)
+    k = rotate(split_heads(x @ weights["k"], num_kv_heads), positions)
+    v = split_heads(x @ weights["v"], num_kv_heads)
+    if cache and cache["k"].shape[-2] == window and num_new == 1:
+        mask = window_mask(1, window, window)
+        for name, new in ("k", k), ("v", v):
+            cache[name][:, :-1] = cache[name][:, 1:].clone()
+            cache[name][:, -1:] = new
+        k, v = cache["k"], cache["v"]
+    elif cache:
+        k = torch.cat([cache["k"], k], dim=-2)
+        v = torch.cat([cache["v"], v], dim=-2)
+    keep = window_mask(num_new, k.shape[-2], window)
+    out = merge_heads(grouped_attention(q, k, v, keep)) @ weights["o"]
+    return out, {"k": k[:, -window:], "v": v[:, -window:], "seen": seen + num_new}
+""",
+    ),
+    dict(
+        name="position-in-a-global",
+        what="Counts the position in a variable outside.",
+        question="q6",
+        says="something outlives the call",
+        code="""
+_count = [0]
+
+
+def cached_step(x, cache, weights, num_heads, num_kv_heads, window):
+    num_new = x.shape[-2]
+    if not cache:
+        _count[0] = 0
+    positions = torch.arange(_count[0], _count[0] + num_new)
+    _count[0] += num_new
+    q = rotate(split_heads(x @ weights["q"], num_heads), positions)
+    k = rotate(split_heads(x @ weights["k"], num_kv_heads), positions)
+    v = split_heads(x @ weights["v"], num_kv_heads)
+    if cache:
+        k = torch.cat([cache["k"], k], dim=-2)
+        v = torch.cat([cache["v"], v], dim=-2)
+    keep = window_mask(num_new, k.shape[-2], window)
+    out = merge_heads(grouped_attention(q, k, v, keep)) @ weights["o"]
+    k, v = k[:, -window:], v[:, -window:]
+    return out, {"k": k, "v": v, "seen": cache.get("seen", 0) + num_new}
+""",
+    ),
+    dict(
+        name="one-entry-dropped-a-step",
+        what="Drops one entry a step, however many came.",
+        question="q6",
+        says="too little is dropped after a large step",
+        old="""        "k": k[:, -window:],
+        "v": v[:, -window:],
+""",
+        new="""        "k": k[:, 1:] if k.shape[-2] > window else k,
+        "v": v[:, 1:] if v.shape[-2] > window else v,
+""",
+    ),
+    dict(
+        name="seen-stops-at-the-window",
+        what="Caps seen at the window.",
+        question="q6",
+        says="Perhaps it counts entries",
+        old='"seen": seen + num_new',
+        new='"seen": min(seen + num_new, window)',
     ),
     # q7: cost and reach
     dict(
@@ -832,7 +1229,7 @@ def cached_step(x, cache, weights, num_heads, num_kv_heads, window):
         name="window-not-counted",
         what="Counts every token ever read.",
         question="q7",
-        says="no more than the window",
+        says="more is counted than the cache keeps",
         old="min(num_tokens, window)",
         new="num_tokens",
     ),
