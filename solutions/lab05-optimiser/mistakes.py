@@ -6,7 +6,7 @@ MISTAKES = [
         name="not-shifted",
         what="Scores each output against its own input token.",
         question="q1",
-        says="not t or t - 1",
+        says="meets the token at t",
         code="""
 def loss_and_grad(logits, ids, pad):
     real = ids != pad
@@ -28,7 +28,7 @@ def loss_and_grad(logits, ids, pad):
         name="shifted-backwards",
         what="Scores the output at t against the token at t - 1.",
         question="q1",
-        says="not t or t - 1",
+        says="meets the token at t",
         code="""
 def loss_and_grad(logits, ids, pad):
     z, targets = logits[:, 1:], ids[:, :-1]
@@ -77,7 +77,7 @@ def loss_and_grad(logits, ids, pad):
         name="padding-counted",
         what="Scores targets that are padding like any other.",
         question="q1",
-        says="is it the target that is padding",
+        says="perhaps the padding is counted",
         old="    real = targets != pad  # (B, T - 1)\n",
         new="    real = targets == targets\n    targets = targets % logits.shape[-1]\n",
     ),
@@ -93,7 +93,7 @@ def loss_and_grad(logits, ids, pad):
         name="padding-of-the-input",
         what="Leaves out outputs whose input token is padding, not those whose target is.",
         question="q1",
-        says="or the token before it",
+        says="of the token before the target",
         old="    real = targets != pad  # (B, T - 1)\n",
         new="    real = ids[:, :-1] != pad\n    targets = targets % logits.shape[-1]\n",
     ),
@@ -101,7 +101,7 @@ def loss_and_grad(logits, ids, pad):
         name="padding-still-pushes",
         what="Leaves padding out of the loss and forgets it in the gradient.",
         question="q1",
-        says="an output whose target is padding has a gradient",
+        says="the gradient forgets the padding",
         old="np.where(real[..., None], dz, 0) / share",
         new="dz / share",
     ),
@@ -136,7 +136,7 @@ def loss_and_grad(logits, ids, pad):
         name="gradient-divided-by-all",
         what="Divides the gradient by the number of all targets, padding too.",
         question="q1",
-        says="number of REAL targets",
+        says="and not of the REAL ones",
         old="np.where(real[..., None], dz, 0) / share",
         new="np.where(real[..., None], dz, 0) / max(real.size, 1)",
     ),
@@ -144,7 +144,7 @@ def loss_and_grad(logits, ids, pad):
         name="target-not-subtracted",
         what="Returns the probabilities, without taking 1 from the target.",
         question="q1",
-        says="is the 1 of the target subtracted",
+        says="the 1 of the target is not subtracted",
         old="    np.put_along_axis(dz, picks, here - 1, axis=-1)\n",
         new="",
     ),
@@ -152,7 +152,7 @@ def loss_and_grad(logits, ids, pad):
         name="sign-of-the-gradient",
         what="Truth minus probability.",
         question="q1",
-        says="is the sign wrong",
+        says="the sign is wrong",
         old="    dz = np.where(real[..., None], dz, 0) / share\n",
         new="    dz = -np.where(real[..., None], dz, 0) / share\n",
     ),
@@ -184,7 +184,7 @@ def loss_and_grad(logits, ids, pad):
         name="log-of-a-rounded-probability",
         what="Takes the log of the softmax, with 1e-12 added against log 0.",
         question="q1",
-        says="comes too late",
+        says="rounded to 0 before",
         old="    paid = -np.take_along_axis(log_p, picks, axis=-1)[..., 0]\n",
         new="    paid = -np.log(np.take_along_axis(np.exp(log_p), picks, axis=-1)"
         " + 1e-12)[..., 0]\n",
@@ -201,7 +201,7 @@ def loss_and_grad(logits, ids, pad):
         name="logits-in-place",
         what="Subtracts the largest logit in the array that was given.",
         question="q1",
-        says="changed logits in place",
+        says="logits were changed in place",
         old="    z = z - z.max(axis=-1, keepdims=True)\n",
         new="    z -= z.max(axis=-1, keepdims=True)\n",
     ),
@@ -209,7 +209,7 @@ def loss_and_grad(logits, ids, pad):
         name="nothing-real-is-nan",
         what="Divides 0 by 0 where there is nothing but padding.",
         question="q1",
-        says="not 0 / 0",
+        says="perhaps it is 0 / 0",
         old="    share = max(count, 1)\n",
         new="    share = np.float64(count)\n",
     ),
@@ -221,12 +221,56 @@ def loss_and_grad(logits, ids, pad):
         old="    dlogits = np.zeros_like(logits)\n",
         new="    dlogits = np.zeros(logits.shape)\n",
     ),
+    dict(
+        name="ends-at-the-first-pad",
+        what="Takes a text to be over at its first padding.",
+        question="q1",
+        says="or the first pad ends it",
+        old="    real = targets != pad  # (B, T - 1)\n",
+        new="    real = np.cumprod(targets != pad, axis=1).astype(bool)\n",
+    ),
+    dict(
+        name="length-by-counting",
+        what="Counts the real targets of a text and takes that many from its start.",
+        question="q1",
+        says="padding may stand anywhere",
+        old="    real = targets != pad  # (B, T - 1)\n",
+        new="    lengths = (targets != pad).sum(axis=1, keepdims=True)\n"
+        "    real = np.arange(targets.shape[1]) < lengths\n"
+        "    targets = targets % logits.shape[-1]\n",
+    ),
+    dict(
+        name="padding-multiplied-away",
+        what="Multiplies the gradient of padding by 0, also where it is nan.",
+        question="q1",
+        says="0 * nan is nan",
+        old="    dz = np.where(real[..., None], dz, 0) / share\n",
+        new="    dz = dz * real[..., None] / share\n",
+    ),
+    dict(
+        name="loss-multiplied-away",
+        what="Multiplies the loss at padding by 0, also where it is nan.",
+        question="q1",
+        says="0 * nan is nan",
+        old="float(paid[real].sum() / share)",
+        new="float((paid * real).sum() / share)",
+    ),
+    dict(
+        name="flat-index-narrow",
+        what="Works out flat positions in the narrow type of ids.",
+        question="q1",
+        says="of type uint8",
+        old="    paid = -np.take_along_axis(log_p, picks, axis=-1)[..., 0]\n",
+        new="    rows = np.arange(picks.size).astype(ids.dtype) * ids.dtype.type(z.shape[-1])\n"
+        "    flat = rows + picks.ravel().astype(ids.dtype)\n"
+        "    paid = -log_p.ravel()[flat].reshape(real.shape)\n",
+    ),
     # q2: head and embedding
     dict(
         name="head-transposed",
         what="Returns the gradient of the weight's transpose.",
         question="q2",
-        says="dweight is transposed",
+        says="perhaps it is transposed",
         old="    return [dweight, dh]\n",
         new="    return [dweight.T, dh]\n",
     ),
@@ -250,7 +294,7 @@ def loss_and_grad(logits, ids, pad):
         name="head-one-matrix-a-text",
         what="Keeps a gradient for each text instead of adding them up.",
         question="q2",
-        says="positions of all texts add up",
+        says="add up to one matrix",
         old="    dweight = flat.T @ h.reshape(-1, h.shape[-1])\n",
         new="    dweight = np.squeeze(np.swapaxes(dlogits, 1, 2) @ h)\n",
     ),
@@ -289,6 +333,18 @@ def loss_and_grad(logits, ids, pad):
         "        np.add.at(own, row, d)\n"
         "        dweight[row] = own[row]\n",
     ),
+    dict(
+        name="flat-rows-narrow",
+        what="Works out flat positions in the type of ids, which may be uint8.",
+        question="q2",
+        says="of type uint8",
+        old="    np.add.at(dweight, ids, dx)\n",
+        new="    d = dx.shape[-1]\n"
+        "    flat = ids[..., None] * np.asarray(d, ids.dtype)\n"
+        "    flat = flat + np.arange(d)\n"
+        "    flat = np.bincount(flat.ravel(), dx.ravel(), vocab_size * d)\n"
+        "    dweight += flat.reshape(vocab_size, d)\n",
+    ),
     # q3: clipping
     dict(
         name="clip-each-array",
@@ -320,7 +376,7 @@ def loss_and_grad(logits, ids, pad):
         name="clip-divides-zero",
         what="Makes nan of a gradient of zeros.",
         question="q3",
-        says="must stay zeros",
+        says="zeros stay zeros",
         old="    if max_norm < norm < np.inf:\n        factor = max_norm / norm\n",
         new="    if norm < np.inf:\n"
         "        factor = np.minimum(1, max_norm * (1 / np.float64(norm)))\n"
@@ -338,6 +394,7 @@ def loss_and_grad(logits, ids, pad):
         name="clip-without-root",
         what="Forgets the root.",
         question="q3",
+        also=["q7"],
         says="the root is missing",
         old="    norm = float(np.sqrt(sum(squares)))\n",
         new="    norm = float(sum(squares))\n",
@@ -347,7 +404,7 @@ def loss_and_grad(logits, ids, pad):
         what="Returns the norm after clipping.",
         question="q3",
         also=["q7"],
-        says="norm after clipping was returned",
+        says="this is the norm after clipping",
         old="    return [clipped, norm]\n",
         new="    return [clipped, min(norm, max_norm)]\n",
     ),
@@ -355,7 +412,7 @@ def loss_and_grad(logits, ids, pad):
         name="clip-overflows",
         what="Squares in the type that the gradients have.",
         question="q3",
-        says="square of each overflows",
+        says="a square overflows",
         old="np.square(g, dtype=np.float64).sum()",
         new="np.square(g).sum()",
     ),
@@ -379,7 +436,7 @@ def loss_and_grad(logits, ids, pad):
         name="clip-in-place",
         what="Writes into the gradients that were given.",
         question="q3",
-        says="changed its gradients in place",
+        says="gradients after the call: changed in place",
         old="            clipped[name] = (g * np.float64(factor)).astype(g.dtype)\n",
         new="            g[...] = g * np.float64(factor)\n            clipped[name] = g\n",
     ),
@@ -387,7 +444,7 @@ def loss_and_grad(logits, ids, pad):
         name="clip-spreads-inf",
         what="Divides by a norm that is infinite, which makes zeros and nan of all.",
         question="q3",
-        says="one nan or inf changed gradients",
+        says="perhaps that changed numbers that were sound",
         old="    if max_norm < norm < np.inf:\n",
         new="    if max_norm < norm:\n",
     ),
@@ -395,7 +452,7 @@ def loss_and_grad(logits, ids, pad):
         name="clip-spreads-nan",
         what="Divides by a norm that is nan.",
         question="q3",
-        says="one nan or inf changed gradients",
+        says="perhaps that changed numbers that were sound",
         old="    if max_norm < norm < np.inf:\n",
         new="    if not norm <= max_norm and norm != np.inf:\n",
     ),
@@ -403,16 +460,57 @@ def loss_and_grad(logits, ids, pad):
         name="clip-with-a-small-number",
         what="Adds 1e-6 to the norm, as PyTorch does.",
         question="q3",
-        says="is a small number added",
+        says="a small number is added",
         old="        factor = max_norm / norm\n",
         new="        factor = max_norm / (norm + 1e-6)\n",
+    ),
+    dict(
+        name="norm-squared-compared",
+        what="Compares the square of the norm with max_norm.",
+        question="q3",
+        says="the square of the norm is compared",
+        old="    if max_norm < norm < np.inf:\n",
+        new="    if max_norm < norm**2 < np.inf:\n",
+    ),
+    dict(
+        name="norm-squared-divides",
+        what="Divides by the square of the norm.",
+        question="q3",
+        also=["q7"],
+        says="by the square of the norm",
+        old="        factor = max_norm / norm\n",
+        new="        factor = max_norm / norm**2\n",
+    ),
+    dict(
+        name="python-factor",
+        what="Multiplies in the type of the gradient, in which the factor is rounded.",
+        question="q3",
+        says="the factor was rounded",
+        old="(g * np.float64(factor)).astype(g.dtype)",
+        new="g * factor",
+    ),
+    dict(
+        name="types-of-the-first",
+        what="Gives all gradients the type of the first.",
+        question="q3",
+        says="each keeps its own",
+        old="(g * np.float64(factor)).astype(g.dtype)",
+        new="(g * np.float64(factor)).astype(list(grads.values())[0].dtype)",
+    ),
+    dict(
+        name="first-axis-norm",
+        what="Sums the squares along the last axis and takes the largest.",
+        question="q3",
+        says="runs over all their numbers",
+        old="np.square(g, dtype=np.float64).sum()",
+        new="np.square(g, dtype=np.float64).sum(axis=-1).max()",
     ),
     # q4: AdamW
     dict(
         name="no-bias-correction",
         what="Uses m and v as they are.",
         question="q4",
-        says="is the bias of m and v corrected",
+        says="the bias of m and of v is not corrected",
         old="        step = m_hat / (np.sqrt(v_hat) + eps)\n",
         new="        step = m / (np.sqrt(v) + eps)\n",
     ),
@@ -420,7 +518,7 @@ def loss_and_grad(logits, ids, pad):
         name="only-m-corrected",
         what="Corrects the bias of m only.",
         question="q4",
-        says="is the bias of m and v corrected",
+        says="the bias of m and of v is not corrected",
         old="        v_hat = v / (1 - betas[1] ** t)\n",
         new="        v_hat = v\n",
     ),
@@ -458,7 +556,7 @@ def loss_and_grad(logits, ids, pad):
         name="corrected-m-kept",
         what="Stores the corrected moments, and so corrects twice.",
         question="q4",
-        says="what is corrected for the bias is used and thrown away",
+        says="perhaps it is corrected for the bias",
         old='{"t": t, "m": m, "v": v}',
         new='{"t": t, "m": m_hat, "v": v_hat}',
     ),
@@ -466,6 +564,7 @@ def loss_and_grad(logits, ids, pad):
         name="betas-exchanged",
         what="Uses the first beta for v and the second for m.",
         question="q4",
+        also=["q7"],
         says="the betas are exchanged",
         old="    new_params, new_state = dict(params), dict(state)\n",
         new="    new_params, new_state = dict(params), dict(state)\n    betas = betas[::-1]\n",
@@ -490,7 +589,7 @@ def loss_and_grad(logits, ids, pad):
         name="decay-of-vectors",
         what="Lets vectors decay as well.",
         question="q4",
-        says="a vector decays",
+        says="perhaps it decayed: a vector does not",
         old="        if p.ndim >= 2:\n",
         new="        if p.ndim >= 1:\n",
     ),
@@ -498,7 +597,7 @@ def loss_and_grad(logits, ids, pad):
         name="decay-of-two-axes-only",
         what="Leaves arrays with three axes without decay.",
         question="q4",
-        says="three axes decays as well",
+        says="an array with three axes",
         old="        if p.ndim >= 2:\n",
         new="        if p.ndim == 2:\n",
     ),
@@ -522,7 +621,7 @@ def loss_and_grad(logits, ids, pad):
         question="q4",
         says="not multiplied by the learning rate",
         old="            step = step + weight_decay * p\n",
-        new="            step = step + weight_decay * p / lr\n",
+        new="            p = p * (1 - weight_decay)\n",
     ),
     dict(
         name="decay-inside-the-fraction",
@@ -544,6 +643,7 @@ def loss_and_grad(logits, ids, pad):
         name="no-decay",
         what="Forgets the decay.",
         question="q4",
+        also=["q7"],
         says="as it would be without decay",
         old="            step = step + weight_decay * p\n",
         new="            step = step + 0\n",
@@ -585,7 +685,7 @@ def loss_and_grad(logits, ids, pad):
         what="Returns only the parameters that had a gradient.",
         question="q4",
         also=["q7"],
-        says="is missing afterwards",
+        says="a parameter without a gradient in a step stays",
         old="    new_params, new_state = dict(params), dict(state)\n",
         new="    new_params, new_state = {}, {}\n",
     ),
@@ -620,7 +720,7 @@ def loss_and_grad(logits, ids, pad):
         name="params-in-place",
         what="Writes the step into the weights that were given.",
         question="q4",
-        says="changed params in place",
+        says="changed them in place",
         old="        new_params[name] = p - lr * step\n",
         new="        p -= lr * step\n",
     ),
@@ -628,7 +728,7 @@ def loss_and_grad(logits, ids, pad):
         name="moments-in-place",
         what="Updates m and v in the arrays of the old state.",
         question="q4",
-        says="changed the old state in place",
+        says="this is m in the old state",
         old='        new_state[name] = {"t": t, "m": m, "v": v}\n',
         new='        old["m"][...] = m\n'
         '        old["v"][...] = v\n'
@@ -638,7 +738,7 @@ def loss_and_grad(logits, ids, pad):
         name="count-in-place",
         what="Counts t in the old state.",
         question="q4",
-        says="its t has grown",
+        says="this is t in the old state",
         old='        t = old["t"] + 1\n',
         new='        old["t"] += 1\n        t = old["t"]\n',
     ),
@@ -646,7 +746,7 @@ def loss_and_grad(logits, ids, pad):
         name="one-state-for-all",
         what="Starts every parameter from the same arrays, and updates them in place.",
         question="q4",
-        says="two parameters share one state",
+        says="the two share one state",
         code="""
 def adamw_step(params, grads, state, lr, betas, eps, weight_decay):
     new_params, new_state, fresh = dict(params), dict(state), {}
@@ -676,9 +776,17 @@ def adamw_step(params, grads, state, lr, betas, eps, weight_decay):
         name="square-in-float16",
         what="Squares a float16 gradient before it has the type of its parameter.",
         question="q4",
-        says="does not fit into float16",
+        says="perhaps a square does not fit",
         old="        g = g.astype(p.dtype)\n",
         new="",
+    ),
+    dict(
+        name="cast-only-float16",
+        what="Makes float32 of a float16 gradient and leaves other types as they are.",
+        question="q4",
+        says="have the type of the parameter",
+        old="        g = g.astype(p.dtype)\n",
+        new="        if g.dtype == np.float16:\n            g = g.astype(np.float32)\n",
     ),
     # q5: schedule
     dict(
@@ -693,7 +801,7 @@ def adamw_step(params, grads, state, lr, betas, eps, weight_decay):
         name="warm-up-one-late",
         what="Reaches the peak one step after the warm-up.",
         question="q5",
-        says="is the warm-up off by one",
+        says="perhaps the warm-up is off by one",
         old="(step + 1) / warm_up",
         new="(step + 1) / (warm_up + 1)",
     ),
@@ -701,6 +809,7 @@ def adamw_step(params, grads, state, lr, betas, eps, weight_decay):
         name="last-step-lost",
         what="Has fallen to 0 in the last step that is run.",
         question="q5",
+        also=["q7"],
         says="last step that is run has the rate 0",
         old="        factors.append((steps - step) / decay)\n",
         new="        factors.append((steps - 1 - step) / max(decay - 1, 1))\n",
@@ -709,6 +818,7 @@ def adamw_step(params, grads, state, lr, betas, eps, weight_decay):
         name="decay-one-early",
         what="Falls already in the first step of the decay.",
         question="q5",
+        also=["q7"],
         says="first of them still has the peak",
         old="(steps - step) / decay",
         new="(steps - step) / (decay + 1)",
@@ -717,7 +827,6 @@ def adamw_step(params, grads, state, lr, betas, eps, weight_decay):
         name="warm-up-of-nothing",
         what="Divides by a warm-up of 0.",
         question="q5",
-        also=["q7"],
         says="division by zero",
         old="    if step < warm_up:\n        factors.append((step + 1) / warm_up)\n",
         new="    factors.append((step + 1) / warm_up)\n",
@@ -762,11 +871,53 @@ def adamw_step(params, grads, state, lr, betas, eps, weight_decay):
         old="    return peak * min(factors)\n",
         new="    return min(factors)\n",
     ),
+    dict(
+        name="warm-up-squeezed",
+        what="Shortens a warm-up that is longer than the run.",
+        question="q5",
+        says="the warm-up is longer than the run",
+        old="    if step >= steps:\n        return 0.0\n",
+        new="    if step >= steps:\n        return 0.0\n    warm_up = min(warm_up, steps)\n",
+    ),
+    dict(
+        name="decay-squeezed",
+        what="Shortens a decay that is longer than the run.",
+        question="q5",
+        says="the decay is longer than the run",
+        old="    if step >= steps:\n        return 0.0\n",
+        new="    if step >= steps:\n        return 0.0\n    decay = min(decay, steps)\n",
+    ),
+    dict(
+        name="warm-up-past-the-end",
+        what="Asks whether the run is over only after the warm-up.",
+        question="q5",
+        says="even if the warm-up would go on",
+        code="""
+def learning_rate(step, steps, warm_up, decay, peak):
+    factors = [1.0]
+    if step < warm_up:
+        factors.append((step + 1) / warm_up)
+    elif step >= steps:
+        factors.append(0.0)
+    if decay > 0:
+        factors.append(max(0, (steps - step) / decay))
+    return peak * min(factors)
+""",
+    ),
+    dict(
+        name="rounded",
+        what="Rounds the rate to two decimals.",
+        question="q5",
+        says="is the peak in every step",
+        old="    return peak * min(factors)\n",
+        new="    return round(peak * min(factors), 2)\n",
+    ),
     # q6: pieces
     dict(
         name="mean-of-means",
         what="Averages the pieces as if all had the same count.",
         question="q6",
+        also=["q7"],
         says="mean of the two means",
         old='            share = piece["count"] / count\n',
         new="            share = 1 / len(pieces)\n",
@@ -775,6 +926,7 @@ def adamw_step(params, grads, state, lr, betas, eps, weight_decay):
         name="gradients-mean-of-means",
         what="Weighs the loss by the count, and the gradients not.",
         question="q6",
+        also=["q7"],
         says="weigh them by the count, as the loss",
         old="grads[name] += share * g",
         new="grads[name] += g / len(pieces)",
@@ -783,6 +935,7 @@ def adamw_step(params, grads, state, lr, betas, eps, weight_decay):
         name="gradients-summed",
         what="Adds the gradients up, as repeated calls of backward() do.",
         question="q6",
+        also=["q7"],
         says="summed without weights",
         old="grads[name] += share * g",
         new="grads[name] += g",
@@ -791,19 +944,19 @@ def adamw_step(params, grads, state, lr, betas, eps, weight_decay):
         name="first-piece-in-place",
         what="Adds everything into the gradients of the first piece.",
         question="q6",
-        says="its gradients were added into",
+        says="added into the gradients of one",
         old='    for piece in pieces:\n        if piece["count"] > 0:\n',
         new='    grads = pieces[0]["grads"]\n'
         "    for g in grads.values():\n"
         '        g *= pieces[0]["count"] / max(count, 1)\n'
         '    loss = pieces[0]["loss"] * pieces[0]["count"] / max(count, 1)\n'
         '    for piece in pieces[1:]:\n        if piece["count"] > 0:\n',
-        also=["q7"],
     ),
     dict(
         name="nothing-times-nan",
         what="Multiplies the nan of an empty piece by its weight of 0.",
         question="q6",
+        also=["q7"],
         says="0 * nan is nan",
         old='        if piece["count"] > 0:\n',
         new="        if count > 0:\n",
@@ -816,6 +969,33 @@ def adamw_step(params, grads, state, lr, betas, eps, weight_decay):
         old='        if piece["count"] > 0:\n',
         new='        if piece["count"] > 0 or count == 0:\n',
         also=["q7"],
+    ),
+    dict(
+        name="nan-swept-away",
+        what="Takes a loss of nan for 0.",
+        question="q6",
+        also=["q7"],
+        says="they are passed on",
+        old='            loss += share * piece["loss"]\n',
+        new='            loss += share * np.nan_to_num(piece["loss"])\n',
+    ),
+    dict(
+        name="only-finite-pieces",
+        what="Leaves out pieces whose loss is not finite.",
+        question="q6",
+        also=["q7"],
+        says="they are passed on",
+        old='        if piece["count"] > 0:\n',
+        new="        if piece[\"count\"] > 0 and np.isfinite(piece['loss']):\n",
+    ),
+    dict(
+        name="gradient-nan-to-num",
+        what="Replaces nan and inf in the gradients.",
+        question="q6",
+        also=["q7"],
+        says="they are passed on",
+        old="                grads[name] += share * g\n",
+        new="                grads[name] += share * np.nan_to_num(g)\n",
     ),
     # q7: a step and a way back
     dict(
@@ -851,7 +1031,7 @@ def adamw_step(params, grads, state, lr, betas, eps, weight_decay):
         name="step-not-counted",
         what="Leaves the number of the step as it is.",
         question="q7",
-        says="comes step 2",
+        says="after step 4 comes step 5",
         old='{"step": state["step"] + 1, "adamw": adamw}',
         new='{"step": state["step"], "adamw": adamw}',
     ),
@@ -859,7 +1039,7 @@ def adamw_step(params, grads, state, lr, betas, eps, weight_decay):
         name="never-skips",
         what="Makes a step with whatever comes.",
         question="q7",
-        says="the batch is skipped, and the weights stay",
+        says="a loss of inf: the whole batch is skipped",
         old='    skipped = not finite or whole["count"] == 0\n',
         new="    skipped = False\n",
     ),
@@ -867,7 +1047,7 @@ def adamw_step(params, grads, state, lr, betas, eps, weight_decay):
         name="skips-on-loss-only",
         what="Does not look at the norm.",
         question="q7",
-        says="a gradient with nan: the batch is skipped",
+        says="a gradient with nan: the whole batch is skipped",
         old='np.isfinite(whole["loss"]) and np.isfinite(norm)',
         new='np.isfinite(whole["loss"])',
     ),
@@ -875,7 +1055,7 @@ def adamw_step(params, grads, state, lr, betas, eps, weight_decay):
         name="skips-on-norm-only",
         what="Does not look at the loss.",
         question="q7",
-        says="a loss that is not finite: the batch is skipped",
+        says="a loss of inf: the whole batch is skipped",
         old='np.isfinite(whole["loss"]) and np.isfinite(norm)',
         new="np.isfinite(norm)",
     ),
@@ -883,7 +1063,7 @@ def adamw_step(params, grads, state, lr, betas, eps, weight_decay):
         name="inf-is-no-nan",
         what="Skips nan and lets inf pass.",
         question="q7",
-        says="a loss that is not finite: the batch is skipped",
+        says="a loss of inf: the whole batch is skipped",
         old='np.isfinite(whole["loss"]) and np.isfinite(norm)',
         new='not (np.isnan(whole["loss"]) or np.isnan(norm))',
     ),
@@ -891,7 +1071,7 @@ def adamw_step(params, grads, state, lr, betas, eps, weight_decay):
         name="steps-on-nothing",
         what="Makes a step, with decay, for a batch of nothing but padding.",
         question="q7",
-        says="nothing that counts: the batch is skipped",
+        says="nothing that counts: the whole batch is skipped",
         old='    skipped = not finite or whole["count"] == 0\n',
         new="    skipped = not finite\n",
     ),
@@ -899,7 +1079,7 @@ def adamw_step(params, grads, state, lr, betas, eps, weight_decay):
         name="skip-stops-the-clock",
         what="Does not count the step of a batch that was skipped.",
         question="q7",
-        says="the batch is spent",
+        says="but it is spent",
         old='{"step": state["step"] + 1, "adamw": adamw}',
         new='{"step": state["step"] + (not skipped), "adamw": adamw}',
     ),
@@ -926,7 +1106,7 @@ def adamw_step(params, grads, state, lr, betas, eps, weight_decay):
         name="step-starts-again",
         what="Starts the schedule from the beginning after a resume.",
         question="q7",
-        says="number of the step was lost",
+        says="number of the step that came back",
         old='{"step": int(arrays["step"]), "adamw": adamw}',
         new='{"step": 0, "adamw": adamw}',
     ),
@@ -942,7 +1122,7 @@ def adamw_step(params, grads, state, lr, betas, eps, weight_decay):
         name="cut-at-every-colon",
         what="Takes what stands between the first two colons for the name.",
         question="q7",
-        says="names with a colon did not come back",
+        says="not cut at its first colon only",
         old='        kind, _, name = key.partition(":")\n',
         new='        kind, name = (key + ":").split(":")[:2]\n',
     ),
@@ -950,7 +1130,7 @@ def adamw_step(params, grads, state, lr, betas, eps, weight_decay):
         name="cut-at-the-last-colon",
         what="Cuts at the last colon.",
         question="q7",
-        says="cut at the first only",
+        says="not cut at its first colon only",
         code="""
 def train_step(params, state, pieces, run):
     whole = accumulate(pieces)
@@ -1005,7 +1185,7 @@ def from_arrays(arrays):
         name="count-stays-an-array",
         what="Does not make an int of t again.",
         question="q7",
-        says="int again, and not arrays",
+        says="int again",
         old='int(array) if kind == "t" else array',
         new="array",
     ),
@@ -1019,4 +1199,165 @@ def from_arrays(arrays):
         '        own = {"t": 0, "m": 0 * p, "v": 0 * p}\n'
         '        own = state["adamw"].get(name, own)\n',
     ),
+    dict(
+        name="reports-mean-of-means",
+        what="Reports the mean of the pieces' losses.",
+        question="q7",
+        says="a mean of means",
+        old='    report = {"loss": whole["loss"], "norm"',
+        new='    mean = sum(p["loss"] for p in pieces) / len(pieces)\n'
+        '    report = {"loss": mean, "norm"',
+    ),
+    dict(
+        name="step-in-place",
+        what="Counts in the state that was given.",
+        question="q7",
+        says="changed it in place",
+        old='    return [params, {"step": state["step"] + 1, "adamw": adamw}, report]\n',
+        new='    state["step"] += 1\n'
+        '    state["adamw"] = adamw\n'
+        "    return [params, state, report]\n",
+    ),
+    dict(
+        name="adamw-in-place",
+        what="Writes the new moments into the dictionary of the old state.",
+        question="q7",
+        says="changed it in place",
+        old='    return [params, {"step": state["step"] + 1, "adamw": adamw}, report]\n',
+        new='    state["adamw"].update(adamw)\n'
+        '    return [params, {"step": state["step"] + 1, "adamw": adamw}, report]\n',
+    ),
+    dict(
+        name="rate-0-when-skipped",
+        what="Reports the rate 0 for a skipped step.",
+        question="q7",
+        says="the rate of this step",
+        old='    report["skipped"] = bool(skipped)\n',
+        new='    report["skipped"] = bool(skipped)\n'
+        "    if skipped:\n"
+        '        report["rate"] = 0.0\n',
+    ),
+    dict(
+        name="no-rate-when-skipped",
+        what="Reports no rate for a skipped step.",
+        question="q7",
+        says="the same entries as always",
+        old='    report["skipped"] = bool(skipped)\n',
+        new='    report["skipped"] = bool(skipped)\n'
+        "    if skipped:\n"
+        "        del report['rate']\n",
+    ),
+    dict(
+        name="bad-piece-dropped",
+        what="Leaves out the piece that is not finite and goes on with the others.",
+        question="q7",
+        says="its sound piece, too",
+        old="    whole = accumulate(pieces)\n",
+        new="    sound = [p for p in pieces if np.isfinite(p['loss'])]\n"
+        "    whole = accumulate(sound or pieces)\n",
+    ),
+    dict(
+        name="any-piece-nan",
+        what="Skips a batch for the nan of an empty piece.",
+        question="q7",
+        says="a piece of no token says nothing",
+        old='    skipped = not finite or whole["count"] == 0\n',
+        new='    skipped = not finite or whole["count"] == 0\n'
+        "    skipped |= any(not np.isfinite(p['loss']) for p in pieces)\n",
+    ),
+    dict(
+        name="any-piece-empty",
+        what="Skips a batch of which one piece is empty.",
+        question="q7",
+        says="a piece of no token says nothing",
+        old='    skipped = not finite or whole["count"] == 0\n',
+        new="    skipped = not finite or any(p['count'] == 0 for p in pieces)\n",
+    ),
+    dict(
+        name="zero-gradient-skipped",
+        what="Takes a gradient of zeros for nothing.",
+        question="q7",
+        says="is not skipped",
+        old='    skipped = not finite or whole["count"] == 0\n',
+        new="    skipped = not finite or not norm\n",
+    ),
+    dict(
+        name="decay-forgotten",
+        what="Hands on a weight decay of 0.",
+        question="q7",
+        says="was not handed on",
+        old='run["eps"], run["weight_decay"],\n',
+        new="run['eps'], 0.0,\n",
+    ),
+    dict(
+        name="from-arrays-pops",
+        what="Empties the dictionary that was given.",
+        question="q7",
+        says="changed its argument in place",
+        old="    params, adamw = {}, {}\n    for key, array in arrays.items():\n",
+        new="    params, adamw = {}, {}\n"
+        "    for key in list(arrays):\n"
+        "        array = arrays[key] if key == 'step' else arrays.pop(key)\n",
+    ),
+    dict(
+        name="order-of-keys",
+        what="Expects t before m and v.",
+        question="q7",
+        says="'map'",
+        old="            adamw.setdefault(name, {})[kind] = value\n",
+        new="            if kind == 't':\n"
+        "                adamw[name] = {}\n"
+        "            adamw[name][kind] = value\n",
+    ),
+    dict(
+        name="step-first",
+        what="Takes the first entry for the number of the step.",
+        question="q7",
+        says="only 0-dimensional",
+        old='    return [params, {"step": int(arrays["step"]), "adamw": adamw}]\n',
+        new="    return [params, {'step': int(next(iter(arrays.values()))), 'adamw': adamw}]\n",
+    ),
+    dict(
+        name="lstrip-of-a-prefix",
+        what="Takes off the prefix by lstrip, which takes off letters.",
+        question="q7",
+        says="perhaps strip took letters",
+        old='        if kind == "param":\n            params[name] = array\n',
+        new="        if kind == 'param':\n            params[key.lstrip('param:')] = array\n",
+    ),
+    dict(
+        name="nameless",
+        what="Takes a parameter without a name for none.",
+        question="q7",
+        says="stopped and resumed",
+        old='        elif kind != "step":\n',
+        new="        elif kind != 'step' and name:\n",
+    ),
 ]
+
+# Changes of the solution that no test can tell from it, by tools/mutants.py.
+SURVIVORS = {
+    "q1 | picks = np.where(real, targets, 0)[..., None]  # (B, T - 1, 1) | 0 to 1": (
+        "any token may stand in place of a pad: what comes of it is thrown away"
+    ),
+    "q1 | paid = -np.take_along_axis(log_p, picks, axis=-1)[..., 0] | no axis": (
+        "the last axis is what NumPy takes without one"
+    ),
+    "q1 | paid = -np.take_along_axis(log_p, picks, axis=-1)[..., 0] | 0 to -1": (
+        "the axis has one entry, the first and the last"
+    ),
+    "q1 | here = np.take_along_axis(dz, picks, axis=-1) | no axis": (
+        "the last axis is what NumPy takes without one"
+    ),
+    "q2 | dweight = np.zeros((vocab_size, dx.shape[-1]), dtype=dx.dtype) | no dtype": (
+        "the question asks for no type, and float64 holds what float32 does"
+    ),
+    "q3 | clipped = {name: g.copy() for name, g in grads.items()} | no copy()": (
+        "to give back the given array is allowed: nobody writes into it"
+    ),
+    "q3 | if max_norm < norm < np.inf: | < to <=": "at norm == max_norm the factor is 1",
+    "q5 | if step >= steps - decay: | >= to >": "at steps - decay the line is at 1 still",
+    'q6 | grads = {name: np.zeros_like(g) for name, g in pieces[0]["grads"].items()} | 0 to -1': (
+        "all pieces have the same names and shapes"
+    ),
+}
