@@ -23,7 +23,7 @@ export PYTHONPATH := $(CURDIR)
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help setup system book serve test test-fast lab notebooks portable labs class soak records \
-	replicate bench pins clean
+	mutants replicate bench pins clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -79,6 +79,9 @@ class: setup system  ## make a class, hostile submissions too, and grade it (LAB
 
 soak: setup system  ## grade 2,000 submissions while the grader is killed again and again
 	@$(PY) tools/soak.py
+
+mutants: setup  ## change each lab's solution and tests, a place at a time; what goes unnoticed?
+	@$(PY) -m tools.mutants $(if $(filter command environment,$(firstword $(origin LAB))),$(LAB))
 
 records: setup  ## repeat the recorded runs (an hour; NANOGPT=folder SHAKESPEARE=file for more)
 	@$(PY) tools/records.py $(if $(NANOGPT),--nanogpt "$(NANOGPT)") \
