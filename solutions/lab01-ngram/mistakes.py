@@ -5,7 +5,7 @@ MISTAKES = [
         name="contexts-too-long",
         what="Off by one: order n counts contexts of up to n words.",
         question="q1",
-        says="contexts of 0 and 1 words",
+        says="other contexts than the empty one",
         old="min(order - 1, i) + 1",
         new="min(order, i) + 1",
     ),
@@ -13,7 +13,8 @@ MISTAKES = [
         name="last-word-lost",
         what="Loops to len(words) - 1, so the last word is never counted.",
         question="q1",
-        says="the last one",
+        also=["q7"],
+        says="the last word is lost",
         old="in enumerate(words):",
         new="in enumerate(words[:-1]):",
     ),
@@ -21,6 +22,7 @@ MISTAKES = [
         name="counts-overwritten",
         what="Stores 1 where it should add 1.",
         question="q1",
+        also=["q7"],
         says="overwritten",
         old="followers[word] = followers.get(word, 0) + 1",
         new="followers[word] = 1",
@@ -29,7 +31,7 @@ MISTAKES = [
         name="negative-slice",
         what="Takes every context length at every position, also before the text begins.",
         question="q1",
-        says="negative slice",
+        says="a slice from below 0",
         old="range(min(order - 1, i) + 1)",
         new="range(order)",
     ),
@@ -38,7 +40,7 @@ MISTAKES = [
         what="Takes contexts of one word and more, never the empty one.",
         question="q1",
         also=["q7"],
-        says="start at 0",
+        says="do not start at 0",
         old="range(min(order - 1, i) + 1)",
         new="range(1, min(order - 1, i) + 1)",
     ),
@@ -54,15 +56,58 @@ MISTAKES = [
         name="words-used-up",
         what="Pops the words off the list it was given.",
         question="q1",
+        also=["q7"],
         says="in place",
         old="    return counts",
         new="    words.clear()\n    return counts",
     ),
     dict(
+        name="line-break-stripped",
+        what="Strips the context, so that a line break becomes the empty one.",
+        question="q1",
+        also=["q7"],
+        says="line breaks",
+        old='" ".join(words[i - k : i])',
+        new='" ".join(words[i - k : i]).strip()',
+    ),
+    dict(
+        name="contexts-end-at-a-line-break",
+        what="Lets no context reach over a line break.",
+        question="q1",
+        also=["q7"],
+        says="no context reaches over them",
+        old="""            context = " ".join(words[i - k : i])
+""",
+        new="""            if "\\n" in words[i - k : i]:
+                continue
+            context = " ".join(words[i - k : i])
+""",
+    ),
+    dict(
+        name="lower-case",
+        what="Makes capital letters small before counting.",
+        question="q1",
+        says="capital letter",
+        old="    for i, word in enumerate(words):",
+        new="""    words = [w.lower() for w in words]
+    for i, word in enumerate(words):""",
+    ),
+    dict(
+        name="empty-followers-at-the-end",
+        what="Adds the last words as contexts that nothing follows.",
+        question="q1",
+        says="the last words begin a context",
+        old="    return counts",
+        new="""    for k in range(order):
+        if k <= len(words):
+            counts.setdefault(" ".join(words[len(words) - k :]), {})
+    return counts""",
+    ),
+    dict(
         name="tokens-for-types",
         what="Takes the discount once for each occurrence and not for each different word.",
         question="q2",
-        also=["q3"],
+        also=["q3", "q7"],
         says="DIFFERENT",
         old="discount * len(followers) / sum(followers.values())",
         new="discount * sum(followers.values()) / sum(followers.values())",
@@ -107,6 +152,45 @@ MISTAKES = [
         new="counts.get(context, {})",
     ),
     dict(
+        name="discount-zero-first",
+        what="Holds nothing back at discount 0, seen or not.",
+        question="q2",
+        says="asked first",
+        old="    if not followers:",
+        new="""    if discount == 0:
+        return 0.0
+    if not followers:""",
+    ),
+    dict(
+        name="line-break-context-stripped",
+        what="Strips the context before it is looked up.",
+        question="q2",
+        also=["q3"],
+        says="after a line break",
+        old='" ".join(context)',
+        new='" ".join(context).strip()',
+    ),
+    dict(
+        name="context-used-up",
+        what="Empties the context it was given.",
+        question="q2",
+        also=["q3"],
+        says="changed in place",
+        old='    followers = counts.get(" ".join(context), {})',
+        new="""    key = " ".join(context)
+    context.clear()
+    followers = counts.get(key, {})""",
+    ),
+    dict(
+        name="counts-grow",
+        what="Adds a context by looking it up with setdefault.",
+        question="q2",
+        also=["q3"],
+        says="looking up adds a context",
+        old='counts.get(" ".join(context), {})',
+        new='counts.setdefault(" ".join(context), {})',
+    ),
+    dict(
         name="no-weight",
         what="Multiplies by the held-back mass without dividing by what the unseen words have.",
         question="q3",
@@ -118,7 +202,7 @@ MISTAKES = [
         name="interpolates",
         what="Adds the shorter context's opinion to words that were seen, too.",
         question="q3",
-        also=["q4"],
+        also=["q4", "q7"],
         says="interpolation",
         old="    return {**probs, **{word: weight * p for word, p in unseen.items()}}",
         new="    return {word: probs.get(word, 0) + held * p for word, p in lower.items()}",
@@ -127,7 +211,7 @@ MISTAKES = [
         name="shared-with-all",
         what="Divides by the sum over all words, the seen ones included.",
         question="q3",
-        says="sum to",
+        says="NOT seen after it",
         old="held / sum(unseen.values())",
         new="held / sum(lower.values())",
     ),
@@ -143,7 +227,7 @@ MISTAKES = [
         name="drops-the-newest-word",
         what="Shortens the context at its end.",
         question="q3",
-        says="Do you drop the OLDEST",  # the words of a public test
+        says="than the OLDEST",
         old="context[1:]",
         new="context[:-1]",
     ),
@@ -160,7 +244,7 @@ MISTAKES = [
         name="seen-words-only",
         what="Answers with the words seen after the context and leaves out the rest.",
         question="q3",
-        also=["q4"],
+        also=["q4", "q7"],
         says="every word",
         old="    return {**probs, **{word: weight * p for word, p in unseen.items()}}",
         new="    return probs or lower",
@@ -177,7 +261,7 @@ MISTAKES = [
         name="counts-turned-into-probabilities",
         what="Writes the probabilities into the dictionary of counts.",
         question="q3",
-        also=["q4", "q7"],
+        also=["q4", "q6", "q7"],
         says="in place",
         old="    if not context:\n",
         new="    followers.update(probs)\n    if not context:\n",
@@ -194,10 +278,22 @@ MISTAKES = [
         name="seen-words-not-discounted",
         what="Forgets to take the discount from words that were seen.",
         question="q3",
-        also=["q4"],
-        says="discounted count",
+        also=["q4", "q7"],
+        says="not discounted here",
         old="(c - discount)",
         new="c",
+    ),
+    dict(
+        name="line-break-is-no-word",
+        what="Takes the line break out of the vocabulary.",
+        question="q3",
+        also=["q4", "q6", "q7"],
+        says="knows line breaks",
+        old="""    if not context:
+""",
+        new="""    probs.pop("\\n", None)
+    if not context:
+""",
     ),
     dict(
         name="product-underflows",
@@ -220,7 +316,7 @@ def log_prob(counts, words, history, order, discount):
         name="whole-list-at-order-one",
         what="past[-0:] is the whole list: order 1 sees everything.",
         question="q4",
-        says="Mind that past[-0:]",  # the words of a public test
+        says="past[-0:] is the whole list",
         old="past[-(order - 1) :] if order > 1 else []",
         new="past[-(order - 1) :]",
     ),
@@ -276,6 +372,59 @@ def log_prob(counts, words, history, order, discount):
         new="math.log2(p)",
     ),
     dict(
+        name="empty-history-is-a-line-break",
+        what="Takes an empty history for the beginning of a story.",
+        question="q4",
+        also=["q7"],
+        says="an empty history",
+        old="past = list(history)",
+        new='past = list(history) or ["\\n"]',
+    ),
+    dict(
+        name="line-break-starts-afresh",
+        what="Forgets what was before a line break.",
+        question="q4",
+        says="starts afresh",
+        old="        past.append(word)",
+        new="""        past.append(word)
+        if word == "\\n":
+            past = ["\\n"]""",
+    ),
+    dict(
+        name="line-breaks-not-scored",
+        what="Passes over line breaks.",
+        question="q4",
+        says="line break inside the text",
+        old="""    for word in words:
+""",
+        new="""    for word in words:
+        if word == "\\n":
+            past.append(word)
+            continue
+""",
+    ),
+    dict(
+        name="text-used-up",
+        what="Pops the words off the list it was given.",
+        question="q4",
+        also=["q7"],
+        says="changed in place",
+        old="""    for word in words:
+""",
+        new="""    while words:
+        word = words.pop(0)
+""",
+    ),
+    dict(
+        name="zero-of-a-known-word-unknown",
+        what="Takes a known word of probability 0 for an unknown one.",
+        question="q4",
+        also=["q7"],
+        says="replaced",
+        old='p = probs.get(word, probs["<unk>"])',
+        new='p = probs.get(word) or probs["<unk>"]',
+    ),
+    dict(
         name="perplexity-sign",
         what="Forgets the minus sign.",
         question="q5",
@@ -314,6 +463,14 @@ def log_prob(counts, words, history, order, discount):
         says="other way round",
         old="* num_words / num_chars",
         new="* num_chars / num_words",
+    ),
+    dict(
+        name="through-the-probability",
+        what="Computes the probability first, which underflows in a long text.",
+        question="q5",
+        says="ZeroDivisionError",
+        old="return math.exp(-nats / num_words)",
+        new="""return (1 / math.exp(nats)) ** (1 / num_words) if nats > -math.inf else math.inf""",
     ),
     dict(
         name="unsorted-words",
@@ -364,6 +521,43 @@ def log_prob(counts, words, history, order, discount):
         new="    past = []\n",
     ),
     dict(
+        name="case-does-not-count",
+        what="Sorts without regard to capital letters.",
+        question="q6",
+        says="Python's sorted",
+        old="for word in sorted(probs):",
+        new="for word in sorted(probs, key=str.lower):",
+    ),
+    dict(
+        name="two-words-of-context-at-most",
+        what="Looks at the last word only, whatever the order.",
+        question="q6",
+        says="an order-3 model",
+        old="past[-(order - 1) :] if order > 1 else []",
+        new="past[-1:] if order > 1 else []",
+    ),
+    dict(
+        name="empty-history-from-a-line-break",
+        what="Begins a story where no history is given.",
+        question="q6",
+        says="beginning of a story",
+        old="""    past = list(history)
+    words""",
+        new="""    past = list(history) or ["\\n"]
+    words""",
+    ),
+    dict(
+        name="uniforms-used-up",
+        what="Pops the numbers off the list it was given.",
+        question="q6",
+        says="list of numbers is changed",
+        old="""    for u in uniforms:
+""",
+        new="""    while uniforms:
+        u = uniforms.pop(0)
+""",
+    ),
+    dict(
         name="chosen-on-training-text",
         what="Scores the text that was counted.",
         question="q7",
@@ -394,5 +588,45 @@ def log_prob(counts, words, history, order, discount):
         says="in place",
         old="    counts = count_ngrams(train, order)\n",
         new="    counts = count_ngrams(train, order)\n    candidates.sort()\n",
+    ),
+    dict(
+        name="none-when-all-are-impossible",
+        what="Begins at -inf and takes only what is better: None if nothing is.",
+        question="q7",
+        says="all candidates score -inf",
+        code="""
+def best_discount(train, valid, order, candidates):
+    counts = count_ngrams(train, order)
+    best, score = None, -math.inf
+    for d in sorted(candidates):
+        nats = log_prob(counts, valid, [], order, d)
+        if nats > score:
+            best, score = d, nats
+    return best
+""",
+    ),
+    dict(
+        name="history-is-the-training-text",
+        what="Scores the text as if it followed the training text.",
+        question="q7",
+        says="the history is not empty",
+        old="valid, [], order, d",
+        new="valid, train, order, d",
+    ),
+    dict(
+        name="order-two-always",
+        what="Counts at order 2, whatever is asked for.",
+        question="q7",
+        says="an order-3 model",
+        old="count_ngrams(train, order)",
+        new="count_ngrams(train, 2)",
+    ),
+    dict(
+        name="order-one-scored",
+        what="Scores at order 1, whatever is asked for.",
+        question="q7",
+        says="another order is used",
+        old="valid, [], order, d",
+        new="valid, [], 1, d",
     ),
 ]
