@@ -19,6 +19,7 @@ import pytest
 from classroom import wait_until
 
 from gradedesk import sandbox, wire
+from gradedesk.checks import after
 from gradedesk.sandbox import (
     Limits,
     Sandbox,
@@ -870,8 +871,9 @@ def test_forged_reply_with_the_right_number(start):
         "    stay()\n"
         "def g(xs):\n    forge(value=wire.pack(wire.Handle(12345, 'int')))\n    stay()\n"
     ).ok
-    with pytest.raises(StudentError, match="not given"):
-        StandIn(box, "f")([1])
+    mine = [1]
+    got, left = after(StandIn(box, "f"), mine)
+    assert math.isnan(got) and left == mine == [1]
     box = start()
     assert box.exec(
         FORGE + "def g():\n    forge(value=wire.pack(wire.Handle(9, 'int')))\n    stay()"
@@ -965,8 +967,8 @@ def shared():
     got = StandIn(box, "double")(x)
     assert torch.allclose is kept and torch.allclose(got, torch.tensor([2.0, 4.0]))
     assert not torch.allclose(got, x)
-    StandIn(box, "scale")(x)
-    assert x.tolist() == [2.0, 4.0]
+    _, (left,) = after(StandIn(box, "scale"), x)
+    assert (left.tolist(), x.tolist()) == ([2.0, 4.0], [1.0, 2.0])
     with pytest.raises(StudentError, match="more than"):
         StandIn(box, "huge")()
     assert StandIn(box, "model")()(x).shape == (2,)
