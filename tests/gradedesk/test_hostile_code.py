@@ -872,7 +872,7 @@ def test_forged_reply_with_the_right_number(start):
         "def g(xs):\n    forge(value=wire.pack(wire.Handle(12345, 'int')))\n    stay()\n"
     ).ok
     mine = [1]
-    got, left = after(StandIn(box, "f"), mine)
+    got, (left,) = after(StandIn(box, "f"), mine)
     assert math.isnan(got) and left == mine == [1]
     box = start()
     assert box.exec(
