@@ -131,7 +131,7 @@ def fault(probs: object, rows: int, vocab_size: int) -> str:
     """Why these are not the probabilities of `rows` next words, in a line; "" if they are."""
     if not isinstance(probs, torch.Tensor | np.ndarray):
         return "predict gave no tensor: is a return missing?"
-    probs = torch.as_tensor(probs).detach()
+    probs = torch.as_tensor(probs).detach().as_subclass(torch.Tensor)  # with its own methods
     if not probs.is_floating_point():
         return f"predict gave numbers of type {probs.dtype}: probabilities are float32 or float64"
     if list(probs.shape) != [rows, vocab_size]:
@@ -186,7 +186,7 @@ def measure(
     guess = predict(weights, [list(prefix) for prefix in drawn.prefixes])
     if said := fault(guess, len(drawn.prefixes), drawn.vocab_size):
         return Score(math.inf, size, seconds, said)
-    guess = torch.as_tensor(guess).detach().double()
+    guess = torch.as_tensor(guess).detach().as_subclass(torch.Tensor).double()
     guess = guess / guess.sum(1, keepdim=True)
     given = guess[torch.arange(len(drawn.targets)), torch.tensor(drawn.targets)]
     if (given == 0).any():
