@@ -901,3 +901,7 @@ def train_fast(data, num_merges):
         new="len(text.strip())",
     ),
 ]
+
+SURVIVORS = {  # what tools/mutants.py changes and no test can notice, and why
+    "q6 | highest = max(counts.values(), default=0) | 0 to 1": "Below 2, and so the end, as well.",
+}
