@@ -72,7 +72,7 @@ QUIET = {
 
 # From here to there in size: layers, width.
 SIZES = ((1, 32), (2, 48), (3, 64), (4, 96), (4, 128))
-SCALING_STEPS, SCALING_SEEDS = 300, range(1)
+SCALING_STEPS, SCALING_SEEDS = 250, range(1)
 SCALING_RATES = {  # where their search begins; it multiplies all three by the same number
     "matrix_learning_rate": 4e-2,
     "learning_rate": 1e-2,
