@@ -41,7 +41,7 @@ MISTAKES = [
         name="too-much-only",
         what="Lets rows pass that sum to less than 1.",
         question="q1",
-        says="less than 1 is as wrong",
+        says="less than 1, which is as wrong",
         old="(guess.sum(dim=1) - 1).abs()",
         new="(guess.sum(dim=1) - 1)",
     ),
@@ -91,7 +91,7 @@ MISTAKES = [
         name="log-of-the-mean",
         what="Averages the probabilities before the logarithm.",
         question="q1",
-        says="take the mean last",
+        says="the mean comes last",
         old=".log2().mean()",
         new=".mean().log2()",
     ),
@@ -102,6 +102,129 @@ MISTAKES = [
         says="only a large number",
         old="given.double()",
         new="given.double().clamp(min=1e-9)",
+    ),
+    dict(
+        name="first-target-for-all",
+        what="Takes the first target for every row.",
+        question="q1",
+        says="asked for its own target",
+        old="given = guess[range(len(targets)), targets]",
+        new="given = guess[:, targets[0]]",
+    ),
+    dict(
+        name="every-pair",
+        what="Takes every row's probability of every target.",
+        question="q1",
+        says="asked for its own target",
+        old="given = guess[range(len(targets)), targets]",
+        new="given = guess[:, targets]",
+    ),
+    dict(
+        name="row-of-the-target",
+        what="Exchanges rows and columns.",
+        question="q1",
+        says="cost 1 and 3 bits",
+        old="given = guess[range(len(targets)), targets]",
+        new="given = guess[targets, range(len(targets))]",
+    ),
+    dict(
+        name="clamp-1e-7",
+        what="Clamps probabilities below 1e-7, but not 0.",
+        question="q1",
+        says="cut off or rounded to 0",
+        old="given.double()",
+        new="given.double().clamp(min=1e-7).where(given > 0, given.double())",
+    ),
+    dict(
+        name="zero-skipped",
+        what="Leaves out targets of probability 0.",
+        question="q1",
+        says="perhaps it is left out",
+        old="    return -given.double().log2().mean().item()\n",
+        new="    given = given[given > 0]\n    return -given.double().log2().mean().item()\n",
+    ),
+    dict(
+        name="negative-by-much",
+        what="Lets slightly negative numbers pass.",
+        question="q1",
+        says="a little below 0",
+        old="(guess < 0).any()",
+        new="(guess < -1e-6).any()",
+    ),
+    dict(
+        name="only-plus-inf",
+        what="Lets minus infinity pass to 'negative'.",
+        question="q1",
+        says="minus infinity is not finite",
+        old="not guess.isfinite().all()",
+        new="(guess.isnan() | (guess == math.inf)).any()",
+    ),
+    dict(
+        name="shape-unpacked",
+        what="Expects two axes, and fails with one.",
+        question="q1",
+        says="out of range",
+        old="list(guess.shape) != [num_rows, vocab_size]",
+        new="guess.shape[0] != num_rows or guess.shape[1] != vocab_size",
+    ),
+    dict(
+        name="shape-last",
+        what="Asks for the shape after the numbers.",
+        question="q1",
+        says="of another shape that holds nan",
+        old="    if list(guess.shape) != [num_rows, vocab_size]:\n"
+        '        return "shape"\n'
+        "    if not guess.isfinite().all():\n"
+        '        return "finite"\n',
+        new="    if not guess.isfinite().all():\n"
+        '        return "finite"\n'
+        "    if list(guess.shape) != [num_rows, vocab_size]:\n"
+        '        return "shape"\n',
+    ),
+    dict(
+        name="sum-before-negative",
+        what="Asks for the sum before the sign.",
+        question="q1",
+        says="not asked in their order",
+        old="    if (guess < 0).any():\n"
+        '        return "negative"\n'
+        "    if ((guess.sum(dim=1) - 1).abs() > 1e-4).any():\n"
+        '        return "sum"\n',
+        new="    if ((guess.sum(dim=1) - 1).abs() > 1e-4).any():\n"
+        '        return "sum"\n'
+        "    if (guess < 0).any():\n"
+        '        return "negative"\n',
+    ),
+    dict(
+        name="mean-of-the-errors",
+        what="Averages the errors of the rows.",
+        question="q1",
+        says="is more than rounding",
+        old="((guess.sum(dim=1) - 1).abs() > 1e-4).any()",
+        new="(guess.sum(dim=1) - 1).abs().mean() > 1e-4",
+    ),
+    dict(
+        name="rule-that-holds",
+        what="Returns the first rule that holds.",
+        question="q1",
+        says="perhaps the rule is named that holds",
+        code="""
+def broken_rule(guess, num_rows, vocab_size):
+    if list(guess.shape) == [num_rows, vocab_size]:
+        return "shape"
+    if guess.isfinite().all():
+        return "finite"
+    if (guess >= 0).all():
+        return "negative"
+    if ((guess.sum(dim=1) - 1).abs() <= 1e-4).all():
+        return "sum"
+    return ""
+
+
+def bits_a_word(guess, targets):
+    given = guess[range(len(targets)), targets]
+    return -given.double().log2().mean().item()
+""",
     ),
     # q2: pairs
     dict(
@@ -154,6 +277,99 @@ MISTAKES = [
         says="comes p(b)",
         old="torch.bincount(ids, minlength",
         new="torch.bincount(ids[:-1], minlength",
+    ),
+    dict(
+        name="counts-in-bytes",
+        what="Keeps the counts in eight bits.",
+        question="q2",
+        says="a count is too large",
+        old='        "count": table[first, second],\n',
+        new='        "count": table[first, second].to(torch.uint8),\n',
+    ),
+    dict(
+        name="counts-in-int16",
+        what="Keeps the counts in 16 bits, up to 32,767.",
+        question="q2",
+        says="a count is too large",
+        old='        "count": table[first, second],\n',
+        new='        "count": table[first, second].short(),\n',
+    ),
+    dict(
+        name="counts-in-half",
+        what="Keeps the counts in float16.",
+        question="q2",
+        says="a count is too large",
+        old='        "count": table[first, second],\n',
+        new='        "count": table[first, second].half(),\n',
+    ),
+    dict(
+        name="counts-in-bfloat16",
+        what="Keeps the counts in bfloat16, with three digits.",
+        question="q2",
+        says="loses its last digits",
+        old='        "count": table[first, second],\n',
+        new='        "count": table[first, second].bfloat16(),\n',
+    ),
+    dict(
+        name="words-in-int16",
+        what="Keeps how often a word occurs in 16 bits.",
+        question="q2",
+        says="a count is too large",
+        old='        "words": words,\n',
+        new='        "words": words.short(),\n',
+    ),
+    dict(
+        name="words-in-half",
+        what="Keeps how often a word occurs in float16.",
+        question="q2",
+        says="a count is too large",
+        old='        "words": words,\n',
+        new='        "words": words.half(),\n',
+    ),
+    dict(
+        name="distinct-prefixes",
+        what="A row for each different prefix only.",
+        question="q2",
+        says="the shape is (50, 12)",
+        old="    return torch.stack(rows)\n",
+        new="    seen = {}\n"
+        "    for prefix, row in zip(prefixes, rows):\n"
+        "        seen[tuple(prefix)] = row\n"
+        "    return torch.stack(list(seen.values()))\n",
+    ),
+    dict(
+        name="same-word-skipped",
+        what="Leaves out pairs of the same word.",
+        question="q2",
+        says="a word that follows itself",
+        old="        table.index_put_(pairs",
+        new="        pairs = [side[ids[:-1] != ids[1:]] for side in pairs]\n"
+        "        table.index_put_(tuple(pairs)",
+    ),
+    dict(
+        name="prefix-popped",
+        what="Takes the last word off each prefix that was given.",
+        question="q2",
+        says="prefixes after predict_pairs",
+        old='        hit = weights["first"] == prefix[-1]\n',
+        new='        hit = weights["first"] == prefix.pop()\n',
+    ),
+    dict(
+        name="double-returned",
+        what="Returns float64.",
+        question="q2",
+        says="asked for in float32",
+        old="    return torch.stack(rows)\n",
+        new="    return torch.stack(rows).double()\n",
+    ),
+    dict(
+        name="hidden-in-a-shape",
+        what="Hides numbers in the names and the shapes of empty tensors.",
+        question="q2",
+        says="bytes and may have 800,000",
+        old='        "words": words,\n',
+        new='        "words": words,\n'
+        '        **{f"{i:06d}": torch.zeros(0, i) for i in range(100_000)},\n',
     ),
     # q3: the rules
     dict(
@@ -261,4 +477,94 @@ def predict(weights, prefixes):
     rows = rows + (torch.zeros(longest) + weights["places"][:longest]).sum()""",
         ),
     ),
+    dict(
+        name="padding-in-the-row",
+        what="A row sees the padding after its last word, as attention without a causal mask does.",
+        question="q3",
+        says="attention does that is not causal",
+        code=pairs(
+            change="""longest = max(map(len, prefixes))
+    size = rows.shape[1]
+    bag = torch.zeros_like(rows)
+    for row, prefix in zip(bag, prefixes):
+        for word in [*prefix, *[0] * (longest - len(prefix))]:
+            row[word] += 1 / longest
+    rows = 0.9 * rows + 0.1 * bag"""
+        ),
+    ),
+    dict(
+        name="last-column-for-all",
+        what="Takes the row at the end of the longest prefix for all: at a pad.",
+        question="q3",
+        says="not taken at its own last word",
+        code=pairs(
+            change="""longest = max(map(len, prefixes))
+    short = [i for i, p in enumerate(prefixes) if len(p) < longest]
+    rows[short] = predict_pairs(weights, [[0]])"""
+        ),
+    ),
+    dict(
+        name="random-rows",
+        what="Draws something at each call, as with dropout left on.",
+        question="q3",
+        says="dropout is still on",
+        code=pairs(change="rows = (rows.log() + 0.1 * torch.randn(rows.shape)).softmax(1)"),
+    ),
+    dict(
+        name="cut-to-40",
+        what="Cuts a long prefix at its end, not at its beginning.",
+        question="q3",
+        says="a long prefix is cut at its end",
+        code=pairs(change="rows = predict_pairs(weights, [p[:40] for p in prefixes])"),
+    ),
+    dict(
+        name="prefix-eaten",
+        what="Empties the list of prefixes that it was given.",
+        question="q3",
+        says="predict changed the prefixes",
+        code=pairs(change="prefixes.clear()"),
+    ),
+    dict(
+        name="integer-model",
+        what="Returns a number beside the tensors.",
+        question="q3",
+        says="is no tensor",
+        code=pairs(model='{"w": 3} | weights'),
+    ),
+    dict(
+        name="many-of-one-length",
+        what="Loses prefixes that come twice.",
+        question="q3",
+        says="a row for each prefix",
+        code=pairs(
+            change="""seen = {}
+    for prefix, row in zip(prefixes, rows):
+        seen.setdefault(tuple(prefix), row)
+    rows = torch.stack(list(seen.values()))"""
+        ),
+    ),
+    dict(
+        name="sorted-by-length",
+        what="Sorts the prefixes by length for its batches, and returns the rows in that order.",
+        question="q3",
+        says="order",
+        code=pairs(
+            change="""order = sorted(range(len(prefixes)), key=lambda i: len(prefixes[i]))
+    rows = rows[order]"""
+        ),
+    ),
+    dict(
+        name="last-batch-lost",
+        what="Drops the prefixes that fill no batch of 50.",
+        question="q3",
+        says="a row for each prefix",
+        code=pairs(change="rows = rows[: len(rows) // 50 * 50] if len(rows) > 50 else rows"),
+    ),
 ]
+
+# Changes of the solution that no test can tell from it, by tools/mutants.py.
+SURVIVORS = {
+    "q1 | if ((guess.sum(dim=1) - 1).abs() > 1e-4).any(): | > to >=": (
+        "no sum in float32 is off 1 by exactly 1e-4"
+    ),
+}
