@@ -567,4 +567,7 @@ SURVIVORS = {
     "q1 | if ((guess.sum(dim=1) - 1).abs() > 1e-4).any(): | > to >=": (
         "no sum in float32 is off 1 by exactly 1e-4"
     ),
+    "q2 | words = torch.zeros(vocab_size, dtype=torch.int32) | no dtype": (
+        "float32 holds each whole number up to 16 million in as many bytes"
+    ),
 }
