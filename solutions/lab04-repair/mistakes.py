@@ -596,6 +596,28 @@ def attention(x, w, num_heads):
     return merge_heads(attend(q, v, v)) @ w["out"]
 """,
     ),
+    dict(
+        name="sick-parts-called",
+        what="Copies attention as the patient has it, which calls the sick parts.",
+        question="q4",
+        also=["q7"],
+        says="still calls a sick_ function",
+        old="""    q, k, v = (split_heads(part, num_heads) for part in parts)
+    return merge_heads(attend(q, k, v)) @ w["out"]
+""",
+        new="""    q, k, v = (sick_split_heads(part, num_heads) for part in parts)
+    return sick_merge_heads(sick_attend(q, k, v)) @ w["out"]
+""",
+    ),
+    dict(
+        name="merged-by-view",
+        what="Views the heads as one vector where they do not lie side by side.",
+        question="q4",
+        also=["q6", "q7"],
+        says="RuntimeError",
+        old="x.transpose(1, 2).flatten(start_dim=2)",
+        new="x.transpose(1, 2).view(x.shape[0], x.shape[2], -1)",
+    ),
     # q5: positions
     dict(
         name="positions-from-one",
@@ -687,7 +709,7 @@ def attention(x, w, num_heads):
         what="Lets the MLP read the stream from before attention.",
         question="q6",
         also=["q7"],
-        says="to which attention has added",
+        says="reads the old stream",
         old="""    x = x + attention(seen, w, num_heads)
     seen = layer_norm(x, *w["norm_2"])
     return x + mlp(seen, w)
@@ -734,7 +756,7 @@ def block(x, w, num_heads):
         what="Divides the sum of squares by d - 1.",
         question="q6",
         also=["q7"],
-        says="root of the mean square",
+        says="as x.var and x.std do",
         old="centred.square().mean(dim=-1, keepdim=True)",
         new="x.var(dim=-1, keepdim=True)",
     ),
@@ -851,7 +873,7 @@ def block(x, w, num_heads):
         name="last-norm-lost",
         what="Forgets the norm before the head.",
         question="q7",
-        says="look at forward",
+        says="leaves out the last norm",
         old='layer_norm(x, *weights["norm"]) @',
         new="x @",
     ),
@@ -952,6 +974,22 @@ def honest_loss(weights, ids, num_heads):
         paid -= logits.log_softmax(dim=-1)[ids[t]].item()
     return paid / max(len(ids) - 2, 1)
 """,
+    ),
+    dict(
+        name="window-too-short",
+        what="Shows one token fewer than there are positions.",
+        question="q7",
+        says="too much or too little",
+        old='context = 0.0, len(weights["position"])',
+        new='context = 0.0, len(weights["position"]) - 1',
+    ),
+    dict(
+        name="no-window",
+        what="Shows all tokens before, however many.",
+        question="q7",
+        says="RuntimeError",
+        old="max(0, t - context) : t",
+        new=":t",
     ),
     dict(
         name="only-two-blocks",
