@@ -243,4 +243,4 @@ def test_check_says_what_is_wrong_with_the_notebook(gradedesk, tmp_path, maker):
     code, out, _ = gradedesk("check", mine, "--course", ROOT)
     public = sum(cell.points for cell in maker.lab.tests if not cell.hidden)
     assert code == 0 and f"Points so far: {public - 4:g} of {public:g}." in out
-    assert "Note: The test cell q1-example was edited; the lab's own was used." in out
+    assert "Note: The test cell q1-example differs from the lab's own, which was used." in out

@@ -163,10 +163,10 @@ def test_only_the_lab_s_points_and_tests_count(maker1):
     assert found.status == "tampered" and found.answers == maker1.solutions
     assert [said.split(";")[0] for said in found.problems if "own cells" not in said] == [
         "The points of q1-example were edited to nan",
-        "The test cell q2-by-hand was edited",
+        "The test cell q2-by-hand differs",
         "The test cell q3-seen had lost its metadata",
         "The test cell q4-two-words was deleted",
-        "The cell setup was edited",
+        "The cell setup differs",
     ]
 
 
