@@ -4,20 +4,34 @@ import ast
 import builtins
 import copy
 import html
+import math
 import re
 import runpy
 import shutil
 from collections import Counter
 
 import nbformat
+import numpy as np
 import pytest
+import torch
 from nbgrader.validator import Validator
 from pygments import highlight
 from pygments.formatters import HtmlFormatter
 from pygments.lexers import PythonLexer
 
+from gradedesk import wire
 from tools import labs
-from tools.lab_runs import ROOT, SOLUTIONS, grade_id, graded, question, read, regions, run
+from tools.lab_runs import (
+    ROOT,
+    SOLUTIONS,
+    grade_id,
+    graded,
+    plain,
+    question,
+    read,
+    regions,
+    run,
+)
 
 STUB = ["# YOUR CODE HERE", "raise NotImplementedError()"]  # nbgrader's own
 
@@ -206,14 +220,15 @@ def test_hints_stand_between_blank_lines(source):
 
 
 def test_test_cells_stand_alone(source):
-    """They use the student's functions, and otherwise only what they define themselves."""
+    """They use the functions of their own question, and otherwise only what they define."""
     functions = {
-        node.name
+        grade_id(cell): {
+            node.name for node in ast.parse(cell.source).body if isinstance(node, ast.FunctionDef)
+        }
         for cell in graded(source, "answer")
-        for node in ast.parse(cell.source).body
-        if isinstance(node, ast.FunctionDef)
     }
     for cell in graded(source, "test"):
+        asked = functions[question(grade_id(cell))]
         nodes = list(ast.walk(ast.parse(cell.source)))
         names = [node for node in nodes if isinstance(node, ast.Name)]
         own = {node.id for node in names if isinstance(node.ctx, ast.Store)}
@@ -221,10 +236,24 @@ def test_test_cells_stand_alone(source):
         own |= {node.name for node in nodes if isinstance(node, ast.FunctionDef)}
         imported = [node for node in nodes if isinstance(node, ast.alias)]
         own |= {alias.asname or alias.name.split(".")[0] for alias in imported}
-        strange = {node.id for node in names} - own - functions - set(dir(builtins))
+        strange = {node.id for node in names} - own - asked - set(dir(builtins))
         assert not strange, f"{grade_id(cell)} uses {strange}"
-        assert functions & {node.id for node in names}, f"{grade_id(cell)} calls no answer"
+        assert asked & {node.id for node in names}, f"{grade_id(cell)} calls no answer"
         assert not [node for node in nodes if isinstance(node, ast.Try)], grade_id(cell)
+
+
+def test_a_test_cell_begins_with_its_id(source):
+    """So that whoever reads that a test failed finds it in the notebook."""
+    for cell in graded(source, "test"):
+        hidden = ", hidden" if "-hidden-" in grade_id(cell) else ""
+        first = cell.source.splitlines()[0]
+        assert re.match(rf"# {grade_id(cell)}{hidden}: \S", first), grade_id(cell)
+
+
+def test_arrays_are_compared_by_checks_alone(source):
+    """Of a shape without a number in it, and of NaN, other comparisons say what is not so."""
+    outcomes = run(source, two_processes=True, guarded=True)
+    assert not any(outcomes.values()), {name: said for name, said in outcomes.items() if said}
 
 
 def test_every_assert_has_a_message(source):
@@ -232,9 +261,6 @@ def test_every_assert_has_a_message(source):
         for node in ast.walk(ast.parse(cell.source)):
             if isinstance(node, ast.Assert):
                 assert node.msg is not None, f"{grade_id(cell)}, line {node.lineno}"
-            if isinstance(node, ast.Call) and ".testing." in ast.unparse(node.func):
-                given = {keyword.arg for keyword in node.keywords}
-                assert given & {"msg", "err_msg"}, f"{grade_id(cell)}, line {node.lineno}"
 
 
 def test_hidden_tests_are_wholly_hidden(source, release):
@@ -292,3 +318,79 @@ def test_a_mistake_loses_points_where_it_was_made(lab, mistake, two_processes):
         said = " ".join(text for name, text in failed.items() if question(name) == where).lower()
         named = [other["name"] for other in parts if other["says"].lower() in said]
         assert named == [part["name"]], said
+
+
+# --- That nothing is not taken for something -----------------------------------------------------
+
+
+def is_array(value):
+    return hasattr(value, "dtype")
+
+
+def with_an_axis(array):
+    return array if array.ndim else array.reshape(1)
+
+
+def zeros(array):
+    return torch.zeros_like(array) if torch.is_tensor(array) else np.zeros_like(array)
+
+
+def is_number(value):
+    return type(value) in (int, float)
+
+
+NOTHING = {  # of what: what becomes of it
+    "an array without rows": (is_array, lambda a: with_an_axis(a)[:0]),
+    "an array without columns": (is_array, lambda a: with_an_axis(a)[..., :0]),
+    "an array that stretches": (is_array, lambda a: with_an_axis(a)[(slice(1),) * max(a.ndim, 1)]),
+    "an array of nan": (is_array, lambda a: zeros(a) * math.nan),
+    "an array of zeros": (is_array, zeros),
+    "nan": (is_number, lambda value: math.nan),
+    "zero": (is_number, lambda value: type(value)()),
+    "no text": (lambda value: type(value) is str, lambda value: ""),
+    "an empty list": (lambda value: type(value) is list, lambda value: []),
+    "a list of empty lists": (
+        lambda value: type(value) is list and set(map(type, value)) == {list},
+        lambda value: [[] for _ in value],
+    ),
+    "an empty dictionary": (lambda value: type(value) is dict, lambda value: {}),
+}
+
+
+def emptied(value, fits, change):
+    """`value`, or each part of it that fits, changed."""
+    if fits(value):
+        return change(value)
+    if type(value) is list:
+        return [emptied(item, fits, change) for item in value]
+    if type(value) is dict:
+        return {key: emptied(item, fits, change) for key, item in value.items()}
+    return value
+
+
+@pytest.mark.parametrize("nothing", NOTHING)
+def test_nothing_earns_nothing(source, nothing):
+    """A function whose result is emptied fails each test of its question that calls it."""
+    taken = []
+    for cell in graded(source, "test"):
+        called = {n.id for n in ast.walk(ast.parse(cell.source)) if isinstance(n, ast.Name)}
+        answer = next(
+            c for c in graded(source, "answer") if grade_id(c) == question(grade_id(cell))
+        )
+        made = {n.name for n in ast.parse(answer.source).body if isinstance(n, ast.FunctionDef)}
+        for name in sorted(called & made):
+            other = []
+
+            def through(which, function, name=name, other=other):
+                def call(*args, **kwargs):
+                    right = plain(function(*args, **kwargs))
+                    given = emptied(right, *NOTHING[nothing])
+                    other.append(wire.pack(given) != wire.pack(right))
+                    return given
+
+                return call if which == name else function
+
+            said = run(source, two_processes=True, only=[grade_id(cell)], through=through)
+            if any(other) and not said[grade_id(cell)]:
+                taken.append(f"{grade_id(cell)}: {name}")
+    assert not taken, taken
