@@ -910,6 +910,14 @@ def grouped_attention(q, k, v, keep, dropout=0.0):
         new="p = 0.5 if training and dropout",
     ),
     dict(
+        name="query-matrix-transposed",
+        what="Multiplies x by the transposed matrix of the queries.",
+        question="q5",
+        says='"q" transposed',
+        old='x @ weights["q"]',
+        new='x @ weights["q"].T',
+    ),
+    dict(
         name="queries-turned-back",
         what="Turns the queries backwards.",
         question="q5",
@@ -955,6 +963,16 @@ def cached_step(x, cache, weights, num_heads, num_kv_heads, window):
     out = merge_heads(grouped_attention(q, k, v, keep)) @ weights["o"]
     return out, {"k": k[:, -window:], "v": v[:, -window:], "seen": seen}
 """,
+    ),
+    dict(
+        name="query-position-from-the-cache",
+        what="Turns the query by the length of the cache, and the key rightly.",
+        question="q6",
+        says="for the query, the position",
+        old='    q = rotate(split_heads(x @ weights["q"], num_heads), positions)\n',
+        new="    at = cache[\"k\"].shape[-2] if cache else 0\n"
+        "    at = torch.arange(at, at + num_new)\n"
+        '    q = rotate(split_heads(x @ weights["q"], num_heads), at)\n',
     ),
     dict(
         name="seen-counts-steps",
@@ -1044,7 +1062,7 @@ def cached_step(x, cache, weights, num_heads, num_kv_heads, window):
         name="newest-dropped",
         what="Keeps the first entries when the cache is full.",
         question="q6",
-        says="OLDEST",
+        says="the OLDEST entry is not the one dropped",
         old="""        "k": k[:, -window:],
         "v": v[:, -window:],
 """,
@@ -1232,6 +1250,14 @@ def cached_step(x, cache, weights, num_heads, num_kv_heads, window):
         says="more is counted than the cache keeps",
         old="min(num_tokens, window)",
         new="num_tokens",
+    ),
+    dict(
+        name="bytes-forgotten",
+        what="Counts numbers, and not bytes.",
+        question="q7",
+        says="numbers are counted, and not bytes",
+        old=" * entries * bytes_each",
+        new=" * entries",
     ),
     dict(
         name="always-two-bytes",
