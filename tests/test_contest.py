@@ -69,7 +69,7 @@ def test_a_guess_pays_the_logarithm_of_the_vocabulary(drawn):
     score = measure(floor=0.5)
     assert not score.fault and score.size == 3 * 4 + 8 + 1 + 1
     assert math.isclose(score.bits, math.log2(drawn.vocab_size) - 0.5, rel_tol=1e-4)
-    assert "bits a word over the floor" in str(score)
+    assert "bits per word over the floor" in str(score)
 
 
 @pytest.mark.parametrize(

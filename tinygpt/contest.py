@@ -28,7 +28,7 @@ RARE = 3  # a word that the stories have less often than this has the number OTH
 OTHER = 0
 MAX_BYTES = 800_000  # of the model: 200,000 numbers of four bytes
 SECONDS = 60  # of processor time, to train
-FLOOR = 0.53  # bits a word, what the oracle pays at such places on average
+FLOOR = 0.53  # bits per word, what the oracle pays at such places on average
 TOLERANCE = 1e-4  # of a sum of probabilities in float32
 
 
@@ -59,7 +59,7 @@ class Draw:
 class Score:
     """How a model did. `fault` says which rule was broken, in a line; then `bits` is infinite.
 
-    bits: a word, over the floor
+    bits: per word, over the floor
     size: bytes of the model
     seconds: of processor time, for training
     """
@@ -73,7 +73,7 @@ class Score:
         if self.fault:
             return f"not counted: {self.fault}"
         return (
-            f"{self.bits:.2f} bits a word over the floor, {self.size:,} of {MAX_BYTES:,} bytes, "
+            f"{self.bits:.2f} bits per word over the floor, {self.size:,} of {MAX_BYTES:,} bytes, "
             f"trained in {self.seconds:.0f} s"
         )
 
@@ -163,7 +163,7 @@ def measure(
 ) -> Score:
     """Train on the stories of a seed, and score what the model predicts on its fresh ones.
 
-    floor: bits a word that the oracle pays on them; clock: gives the seconds that are counted;
+    floor: bits per word that the oracle pays on them; clock: gives the seconds that are counted;
     sizes: `stories` and `prefixes` of `draw`
     """
     drawn = draw(seed, **sizes)
