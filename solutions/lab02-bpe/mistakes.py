@@ -16,7 +16,7 @@ MISTAKES = [
         what="Counts a run of equal ids as one pair, however long it is.",
         question="q1",
         also=["q2"],
-        says="taken up again too late",
+        says="whole run counts as one",
         old="            last = None\n            continue\n",
         new="            continue\n",
     ),
@@ -625,7 +625,7 @@ def where_they_differ():
         name="holds-back-until-all-decodes",
         what="Holds everything back until all of it can be decoded.",
         question="q4",
-        says="held back with the second",
+        says="held back until the end",
         code="""
 def vocabulary(merges):
     vocab = [bytes([b]) for b in range(256)]
