@@ -558,6 +558,22 @@ def log_prob(counts, words, history, order, discount):
 """,
     ),
     dict(
+        name="sees-one-word-too-many",
+        what="Takes the last order words for the context, none at order 1.",
+        question="q4",
+        says="one word too many",
+        old="past[-(order - 1) :] if order > 1 else []",
+        new="past[-order:] if order > 1 else []",
+    ),
+    dict(
+        name="line-by-probability",
+        what="Lays the words out by their probabilities, the smallest first.",
+        question="q6",
+        says="by their names",
+        old="for word in sorted(probs):",
+        new="for word in sorted(probs, key=probs.get):",
+    ),
+    dict(
         name="chosen-on-training-text",
         what="Scores the text that was counted.",
         question="q7",
