@@ -391,6 +391,14 @@ def loss_and_grad(logits, ids, pad):
         new="    norm = float(sum(np.sqrt(squares)))\n",
     ),
     dict(
+        name="clip-norm-of-the-last",
+        what="Takes the norm of the last array for that of all.",
+        question="q3",
+        says="the norm of one array alone",
+        old="np.sqrt(sum(squares))",
+        new="np.sqrt(squares[-1])",
+    ),
+    dict(
         name="clip-without-root",
         what="Forgets the root.",
         question="q3",
@@ -927,7 +935,7 @@ def learning_rate(step, steps, warm_up, decay, peak):
         what="Weighs the loss by the count, and the gradients not.",
         question="q6",
         also=["q7"],
-        says="weigh them by the count, as the loss",
+        says="weight them by the count, as the loss",
         old="grads[name] += share * g",
         new="grads[name] += g / len(pieces)",
     ),
@@ -1101,6 +1109,14 @@ def learning_rate(step, steps, warm_up, decay, peak):
         "    for own in adamw.values():\n"
         '        own["t"] = last\n'
         '    return [params, {"step": int(arrays["step"]), "adamw": adamw}]\n',
+    ),
+    dict(
+        name="count-not-restored",
+        what="Restores m and v, and not t.",
+        question="q7",
+        says="one of the three is not restored",
+        old='        elif kind != "step":\n',
+        new='        elif kind in ("m", "v"):\n',
     ),
     dict(
         name="step-starts-again",
