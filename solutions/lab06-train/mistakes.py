@@ -279,6 +279,14 @@ def bits_a_word(guess, targets):
         new="torch.bincount(ids[:-1], minlength",
     ),
     dict(
+        name="no-smoothing",
+        what="Takes the share of each word for P(b), so that some are 0.",
+        question="q2",
+        says="perhaps + 1 or v is missing",
+        old="(words + 1) / (words.sum() + len(words))",
+        new="words / words.sum()",
+    ),
+    dict(
         name="counts-in-bytes",
         what="Keeps the counts in eight bits.",
         question="q2",
