@@ -578,4 +578,10 @@ SURVIVORS = {
     "q2 | words = torch.zeros(vocab_size, dtype=torch.int32) | no dtype": (
         "float32 holds each whole number up to 16 million in as many bytes"
     ),
+    "q2-pairs | _want = torch.full((300,), 1 / 80_300) | 1 to 0": (
+        "it is about the two words that take turns: the others get 2e-9, under the tolerance"
+    ),
+    "q2-pairs | _want = torch.full((300,), 1 / 80_300) | 80_300 to 160600": (
+        "as above: P(b) of words that are not the two, which the small examples of the cell test"
+    ),
 }
