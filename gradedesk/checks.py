@@ -21,11 +21,12 @@ SHOWN = 60  # characters of a value in a message
 
 
 class Differs(AssertionError):
-    """A result is not what was wanted. `told` is what may be said of it where a test is hidden."""
+    """A result is not what was wanted. `told` is what may be said of it where a test is hidden,
+    `msg` the author's message."""
 
     def __init__(self, seen: str, told: str, msg: str):
         super().__init__(f"{seen} {msg}".strip())
-        self.told = f"{told} {msg}".strip()
+        self.told, self.msg = told, msg
 
 
 def same(got, want, msg: str, *, rtol: float = 1e-5, atol: float = 1e-6, dtype=None) -> None:

@@ -228,7 +228,9 @@ def _compare_locked(cells: list[_Found], lab: Lab, tampered: list[str]) -> None:
                 f"The {what} {cell.grade_id} stands there {len(named)} times; it was used once."
             )
         elif _plain(named[0].source) != _plain(cell.release):
-            tampered.append(f"The {what} {cell.grade_id} differs from the lab's own, which was used.")
+            tampered.append(
+                f"The {what} {cell.grade_id} differs from the lab's own, which was used."
+            )
         elif cell.kind == "test" and not _same_number(named[0].points, cell.points):
             said = _short(named[0].points)
             tampered.append(

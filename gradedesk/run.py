@@ -21,6 +21,7 @@ import hashlib
 import importlib
 import importlib.util
 import json
+import math
 import os
 import random
 import re
@@ -60,8 +61,7 @@ from gradedesk.sandbox import (
 from gradedesk.standin import StandIn, StudentError
 from gradedesk.warm import Zygote
 
-RESTARTS = 6  # fresh sandboxes after the first one
-STRIKES = 2  # sandboxes that one question may use up
+STRIKES = 2  # sandboxes that one question may use up by its tests; its cell may end one more
 GRACE = 30.0  # seconds that the trusted side has on top of the submission's own
 PR_SET_PDEATHSIG = 1  # of prctl(2)
 STORED = 20_000  # characters of an answer or its output in the result
@@ -173,7 +173,9 @@ def _collect(result: Result, lab: Lab, events: list[Event], ended: str, hidden: 
     stopped = [test for test in result.tests if test.outcome in ("timeout", "died", "not-run")]
     if stopped:
         result.status = "partly"
-        result.note = f"{stopped[0].grade_id}: {_first_line(stopped[0].message)}"
+        first = stopped[0]  # of a hidden test the message may end in what the student's code wrote
+        said = first.student_message if first.hidden else first.message
+        result.note = f"{first.grade_id}: {_first_line(said)}"
         if len(stopped) > 1:
             more = len(stopped) - 1
             result.note += f" (and {more} more test{'s' if more > 1 else ''})"
@@ -437,8 +439,10 @@ class Runner:
         self.ran: list[Cell] = []
         self.unfit: set[str] = set()  # answer cells that are too long to be run
         self.broken: dict[str, str] = {}  # cells that raised: what they raised
-        self.killers: dict[str, SandboxError] = {}  # answer cells that ended the sandbox
+        self.killers: set[str] = set()  # answer cells that ended the sandbox
+        self.ended: dict[str, bool] = {}  # of those in the public run: whether by their time
         self.shadowed: dict[str, str] = {}  # by question: what is said of names that it took
+        self.hidden = False  # whether hidden tests run: what happens from then on is not told
         self.strikes: Counter[str] = Counter()  # by question
         self.setup: dict[str, Any] = {}
         self.alone = Alone(lambda: self._fresh(self.ran))
@@ -457,6 +461,7 @@ class Runner:
         if hidden and any(cell.hidden for cell in self.lab.tests):
             self.close()
             self.boxes = max(0, self.boxes - 1)  # its start is not the student's doing
+            self.hidden = True
             yield from self._cells(lambda cell: cell.hidden, first=False)
 
     def _cells(self, tested: Callable[[Cell], bool], first: bool) -> Iterator[Event]:
@@ -507,7 +512,7 @@ class Runner:
             for cell in cells:
                 if cell.grade_id not in self.killers:
                     before = box.processor_seconds
-                    box.exec(self._source(cell), name=cell.grade_id, ours=cell.kind == "setup")
+                    box.exec(self._source(cell), name=cell.grade_id, **_whose(cell))
                     used += box.processor_seconds - before if cell.kind == "answer" else 0.0
         except BaseException:
             box.close()
@@ -545,25 +550,28 @@ class Runner:
         source, ours = self._source(cell), cell.kind == "setup"
         theirs = any(before.kind == "answer" for before in self.ran)
         try:
-            reply = self.box.exec(source, name=cell.grade_id, ours=ours)
+            reply = self.box.exec(source, name=cell.grade_id, **_whose(cell))
         except SandboxError as error:
             self.close()
             if ours and not theirs:
                 raise _GraderError(f"The lab's cell {cell.grade_id}: {error}") from None
-            self.killers[cell.grade_id] = error
+            self.killers.add(cell.grade_id)
+            if not self.hidden:
+                self.ended[cell.grade_id] = isinstance(error, SandboxTimeout)
             return "", []
         if reply.error and ours and not theirs:
             raise _GraderError(f"The lab's cell {cell.grade_id} failed: {reply.error}")
         if reply.error:
             where = f" ({reply.error.where})" if reply.error.where else ""
-            self.broken.setdefault(cell.grade_id, _explain(f"{reply.error}{where}", source))
+            if not self.hidden:
+                self.broken[cell.grade_id] = _explain(f"{reply.error}{where}", source)
         return reply.output, reply.value if _names(reply.value) else []
 
     def _ensure(self) -> None:
         """A living sandbox in which the cells so far have run; _NoSandbox when there is none."""
         while self.box is None:
             left = self._left()
-            if self.boxes > RESTARTS:
+            if self.boxes > (STRIKES + 1) * len(self.lab.answers):
                 raise _NoSandbox(f"The student's code ended {self.boxes} sandboxes.")
             self.boxes += 1
             limits = dataclasses.replace(self.limits, total_seconds=left)
@@ -648,18 +656,20 @@ class Runner:
 
     def _student_error(self, cell: Cell, error: StudentError) -> TestOutcome:
         said = str(error)
-        if found := re.match(r"NameError: name '(\w+)' is not defined", said):
-            source = self.lab.defined_in(found[1])
-            # All of this was known before the test.
-            if source and source.grade_id in self.killers:
-                outcome = "timeout" if self._timed_out(source) else "died"
-                why = "took too long" if outcome == "timeout" else "ended the Python process"
-                return _outcome(cell, outcome, f"The cell {source.grade_id} {why}.")
-            if source and source.grade_id in self.broken:
-                said = f"The cell {source.grade_id} failed: {self.broken[source.grade_id]}"
-                return _outcome(cell, "failed", said)
-            if source and source.grade_id not in self.answers:
-                return _outcome(cell, "failed", f"The cell {source.grade_id} is not there.")
+        found = re.match(r"NameError: name '(\w+)' is not defined", said)
+        source = self.lab.defined_in(found[1]) if found else None
+        # Of a hidden test only what the public run had shown, and of its own question: which name
+        # the code says is missing is its own choice.
+        if source and (not cell.hidden or source.question == cell.question):
+            name = source.grade_id
+            if name in self.ended:
+                outcome = "timeout" if self.ended[name] else "died"
+                why = "took too long" if self.ended[name] else "ended the Python process"
+                return _outcome(cell, outcome, f"The cell {name} {why}.")
+            if name in self.broken:
+                return _outcome(cell, "failed", f"The cell {name} failed: {self.broken[name]}")
+            if name not in self.answers:
+                return _outcome(cell, "failed", f"The cell {name} is not there.")
         if said.startswith("NotImplementedError"):
             said = f"{said}: not answered yet?"
         where = getattr(error, "where", "")
@@ -676,8 +686,10 @@ class Runner:
         told = "Not answered yet?" if stub else told
         return _outcome(cell, "failed", message, told)
 
-    def _timed_out(self, cell: Cell) -> bool:
-        return isinstance(self.killers[cell.grade_id], SandboxTimeout)
+
+def _whose(cell: Cell) -> dict[str, Any]:
+    """What a sandbox is told of a cell beside its source."""
+    return {"ours": True} if cell.kind == "setup" else {"asked": cell.names}
 
 
 def _names(value: Any) -> bool:
@@ -690,12 +702,13 @@ def _names(value: Any) -> bool:
 
 
 def _shadows(names: list[str]) -> str:
-    """What is said of an answer cell that has taken names from modules or functions."""
+    """What is said of an answer cell that has taken names from the lab or from Python."""
     shown = ", ".join(f"`{name}`" for name in sorted(names)[:5])
+    shown += f" and {len(names) - 5} more" if len(names) > 5 else ""
     own = "their own meanings" if len(names) > 1 else "its own meaning"
     return (
-        f"gives {shown} a value that is no module and cannot be called. The cells after it had "
-        f"{own} again, so this costs no other question."
+        f"gives {shown} another meaning. For the cells after it, {shown} had {own} again, so that "
+        "this costs no other question."
     )
 
 
@@ -712,24 +725,43 @@ def _explain(said: str, source: str) -> str:
 def _authored(cell: Cell, error: AssertionError, file: str) -> str:
     """What the test's author wrote for students about this failure.
 
-    Of a hidden test nothing else is shown: numpy's and torch's own texts give the expected value.
+    Of a hidden test nothing else is shown: numpy's and torch's own texts give the expected value,
+    and what a message has from the student's code could carry what the test asked. So only its
+    literal text is, with "..." for each value in it.
     """
     if not cell.hidden:
         return str(error) or "The assertion failed."
+    tree = ast.parse(cell.source)
+    literal = {n.value for n in ast.walk(tree) if isinstance(n, ast.Constant)}
     if isinstance(error, Differs):
-        return error.told
-    frames = list(traceback.walk_tb(error.__traceback__))
-    ours = [(frame, line) for frame, line in frames if frame.f_code.co_filename == file]
-    if ours and ours[-1][0] is frames[-1][0]:
-        if str(error):
-            return str(error)
-    elif ours:
-        for node in ast.walk(ast.parse(cell.source)):
-            if isinstance(node, ast.Call) and node.lineno <= ours[-1][1] <= node.end_lineno:
-                for word in node.keywords:
-                    if word.arg in ("msg", "err_msg") and isinstance(word.value, ast.Constant):
-                        return str(word.value.value)
-    return "A hidden test failed."
+        said = error.msg if error.msg in literal else _literal_part(tree, error, file)
+        return f"{error.told} {said}".strip()
+    if str(error) in literal:
+        return str(error)
+    return _literal_part(tree, error, file) or "A hidden test failed."
+
+
+def _literal_part(tree: ast.Module, error: AssertionError, file: str) -> str:
+    """The text that stands in the source of the message with which a line of the test failed."""
+    frames = traceback.walk_tb(error.__traceback__)
+    line = [line for frame, line in frames if frame.f_code.co_filename == file][-1]
+    for node in ast.walk(tree):
+        if not getattr(node, "lineno", math.inf) <= line <= node.end_lineno:
+            continue
+        if isinstance(node, ast.Assert):
+            messages = [node.msg]
+        elif isinstance(node, ast.Call):
+            named = [word.value for word in node.keywords if word.arg in ("msg", "err_msg")]
+            messages = named or node.args[2:3]
+        else:
+            continue
+        for message in messages:
+            if isinstance(message, ast.Constant) and isinstance(message.value, str):
+                return message.value
+            if isinstance(message, ast.JoinedStr):
+                parts = [getattr(part, "value", "") for part in message.values]
+                return "".join(part if isinstance(part, str) else "..." for part in parts)
+    return ""
 
 
 @cache

@@ -24,6 +24,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -244,14 +245,23 @@ class Sandbox:
             raise
 
     def exec(
-        self, source: str, timeout: float | None = None, name: str = "cell", ours: bool = False
+        self,
+        source: str,
+        timeout: float | None = None,
+        name: str = "cell",
+        *,
+        ours: bool = False,
+        asked: Iterable[str] = (),
     ) -> Reply:
         """Run a cell. `name` stands in the lines of its errors.
 
-        Modules and functions that a cell of `ours` names, and Python's own, have their names again
-        before each cell. The value is a list of those that this one gave to something else.
+        Modules and functions that a cell of `ours` names, those that an answer was `asked` to
+        define, and Python's own, have their names again before each cell. The value is a list of
+        those that this one gave to something else.
         """
-        return self._request(timeout, "exec", source=source, name=name, ours=ours)
+        return self._request(
+            timeout, "exec", source=source, name=name, ours=ours, names=list(asked)
+        )
 
     def call(self, target, args=(), kwargs=None, timeout: float | None = None) -> Reply:
         """Call a global by its name, or what a wire.Handle stands for.

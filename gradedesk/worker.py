@@ -103,7 +103,8 @@ class Worker:
         self.module = types.ModuleType("__main__")
         self.module.__builtins__ = builtins
         self.sources = {}
-        self.given = {}  # what the lab's own cells made that can be called, and their modules
+        self.given = {}  # modules and functions that the lab's own cells have named
+        self.answered = {}  # functions that answer cells were asked for
         self.objects = {}
         self.numbers = {}
         self.calls = 0
@@ -134,6 +135,10 @@ class Worker:
                     if name != "__builtins__"
                     and (isinstance(value, types.ModuleType) or callable(value))
                 }
+            for name in request["names"]:  # which it was asked to define
+                if callable(names.get(name)):
+                    self.answered[name] = names[name]
+                    self.given.pop(name, None)
         return self.shadowed(), {}
 
     def call(self, request):
@@ -153,26 +158,21 @@ class Worker:
     # How it is done.
 
     def shadowed(self):
-        """Names of modules and functions that a cell has given to what is neither."""
+        """Names that answer cells have taken: from the lab's own cells, from Python, and, by what
+        is no function, from an earlier answer (another function may be a better one)."""
         now = self.module.__dict__
-        lost = [
-            name
-            for name, value in self.given.items()
-            if not isinstance(now.get(name), types.ModuleType)
-            and (isinstance(value, types.ModuleType) or not callable(now.get(name)))
-        ]
-        ours = vars(builtins)
-        return lost + [
-            name
-            for name in now.keys() & ours.keys() - self.given.keys()
-            if callable(ours[name]) and not callable(now[name])
+        ours = {name for name in vars(builtins) if not name.startswith("__")}
+        return [
+            *(name for name, value in self.given.items() if now.get(name) is not value),
+            *(n for n, value in self.answered.items() if n in now and not callable(now[n])),
+            *sorted(now.keys() & ours - self.given.keys() - self.answered.keys()),
         ]
 
     def restore(self):
         """Give such names their own again: they may cost the question that took them, no other."""
         for name in self.shadowed():
-            if name in self.given:
-                self.module.__dict__[name] = self.given[name]
+            if name in self.given or name in self.answered:
+                self.module.__dict__[name] = (self.answered | self.given)[name]
             else:
                 del self.module.__dict__[name]
 

@@ -106,7 +106,7 @@ def test_what_may_be_told_of_a_hidden_test_gives_no_wanted_value_away(got, want)
     with pytest.raises(Differs) as caught:
         same(got, want, PERHAPS)
     told = caught.value.told
-    assert told.endswith(PERHAPS)
+    assert told and caught.value.msg == PERHAPS
     assert not any(part in told for part in ("3", "5", "7.125", "secret", "mine", "float32"))
 
 

@@ -74,6 +74,7 @@ def test_an_earlier_function_can_be_passed_to_a_later_one(small):
 
 # --- What a student is told ----------------------------------------------------------------------
 
+HIDES = SECRET.format("_got = g()\nassert _got == 0, f'Perhaps {_got} is no zero?'")
 TELLTALE = """
 seen = []
 def f(x):
@@ -91,12 +92,14 @@ def test_nothing_from_the_time_of_hidden_tests_is_shown(small):
         cell(SECRET.format("assert f(4242) == 4243, 'f'"), "q1-hidden-a", "test", 1),
         cell("def g():\n    return 0", "q2", "answer"),
         cell("assert g() == 0, f'g gave {g()}'", "q2-a", "test", 1),
+        cell(HIDES, "q2-hidden-a", "test", 1),
     ]
     for later in (
         "print(seen)\ndef g():\n    return seen",
         "def g():\n    raise ValueError(seen)",
         "raise ValueError(seen)",
         "import os\nos.write(2, repr(seen).encode())\nos._exit(len(seen))",
+        "if 4242 in seen:\n    raise ValueError(seen)\ndef g():\n    return 0",
     ):
         result = small(cells, {"q1": TELLTALE, "q2": later}, warm=True)
         assert outcomes(result)["q1-hidden-a"] == "passed"
@@ -104,6 +107,28 @@ def test_nothing_from_the_time_of_hidden_tests_is_shown(small):
         told += [test.student_message for test in result.tests]
         assert "4242" not in " ".join(told), later
         assert "seen [1]" not in result.output.get("q1", "")  # nor what a call prints
+
+
+def test_of_a_hidden_message_only_what_its_author_wrote_is_shown(small):
+    cells = [cell(F, "q1", "answer")]
+    tests = {
+        "assert f(41) == 1, f'Perhaps {f(41)} is one too many?'": "Perhaps ... is one too many?",
+        "_why = f'{f(41)}'\nassert f(41) == 1, _why": "A hidden test failed.",
+        "for _x, _why in [(41, 'Why?')]:\n    assert f(_x) == 1, _why": "Why?",
+        f"{SAME}same(f(41), 1, f'Perhaps {{f(41)}}?')": "You gave a text. Perhaps ...?",
+    }
+    for i, source in enumerate(tests):
+        cells.append(cell(SECRET.format(source), f"q1-hidden-{i}", "test", 1))
+    result = small(cells, {"q1": "def f(x):\n    return f'I was given {x}'"})
+    assert [test.student_message for test in result.tests] == list(tests.values())
+
+
+def test_what_a_hidden_test_s_end_wrote_stands_in_no_note(small):
+    cells = [cell(F, "q1", "answer"), cell(SECRET.format("f(4242)"), "q1-hidden-a", "test", 1)]
+    ends = "import os\ndef f(x):\n    os.write(2, repr(x).encode())\n    os._exit(7)"
+    result = small(cells, {"q1": ends})
+    assert result.status == "partly" and "4242" not in result.note
+    assert "4242" in result.tests[0].message  # which no student reads
 
 
 def test_a_blank_answer_is_called_so_in_hidden_tests_too(small):
@@ -135,22 +160,59 @@ def test_a_name_that_an_answer_takes_costs_its_own_question_only(small, isolated
             "q2-a": "passed",
         }, line
         (said,) = result.problems
-        assert said.startswith(f"q1 gives `{name}` a value that is no module"), line
+        assert said.startswith(f"q1 gives `{name}` another meaning"), line
         told = result.tests[0].student_message
         assert said in told if name == "math" else told == "", line
 
 
-def test_a_function_of_one_s_own_stays(small):
-    """A student may well call a function `sum`, and use it in the next question."""
+TAKES = {  # what q1 does besides: the names that q2 has again
+    "from math import *; sum = pow": "`pow` `sum`",
+    "def max(a, b):\n    return a": "`max`",
+    "floor = ceil = int": "`floor`",
+}
+
+
+@pytest.mark.parametrize("line", TAKES)
+def test_another_function_of_that_name_costs_no_other_question_either(small, line):
+    cells = [
+        cell("import math\nfrom math import floor", "setup", "setup"),
+        cell("def f(x):\n    return x", "q1", "answer"),
+        cell("assert f(1) == 1, 'f'", "q1-a", "test", 1),
+        cell("def g(x):\n    return max([x, floor(x)]) + sum([pow(x, 1, 7)])", "q2", "answer"),
+        cell("assert g(3) == 6, 'g'", "q2-a", "test", 1),
+    ]
+    right = {"q1": cells[1]["source"], "q2": cells[3]["source"]}
+    result = small(cells, right | {"q1": f"{right['q1']}\n{line}"}, warm=True)
+    assert result.points == 2
+    assert all(name in result.problems[0] for name in TAKES[line].split())
+
+
+def test_a_scratch_name_that_is_an_earlier_question_s_function(small):
     cells = [
         cell("def f(x):\n    return x", "q1", "answer"),
         cell("assert f(1) == 1, 'f'", "q1-a", "test", 1),
         cell("def g(x):\n    return x", "q2", "answer"),
         cell("assert g(1) == 1, 'g'", "q2-a", "test", 1),
+        cell("def h(x):\n    return f(x)", "q3", "answer"),
+        cell("assert h(1) == 1, 'h'", "q3-a", "test", 1),
     ]
-    own = "def sum(x):\n    return x\ndef f(x):\n    return sum(x)"
-    result = small(cells, {"q1": own, "q2": "def g(x):\n    return sum(x)"})
-    assert (result.points, result.problems) == (2, [])
+    right = {c["id"]: c["source"] for c in cells if "-" not in c["id"]}
+    scratch = right | {"q2": f"{right['q2']}\nf = {{1: 2}}"}
+    assert small(cells, scratch, warm=True).points == 3
+    better = right | {"q1": "def f(x):\n    return 0", "q2": f"{right['q2']}\n{right['q1']}"}
+    assert small(cells, better, warm=True).points == 2  # mended later: q1 alone loses
+
+
+def test_each_question_may_end_the_process(small):
+    cells, answers = [], {}
+    for i in range(5):
+        source = f"def f{i}():\n    return {i}"
+        cells.append(cell(source, f"q{i}", "answer"))
+        cells.append(cell(f"assert f{i}() == {i}, 'x'", f"q{i}-a", "test", 1))
+        cells.append(cell(SECRET.format(f"assert f{i}() == {i}, 'x'"), f"q{i}-hidden", "test", 1))
+        answers[f"q{i}"] = source if i == 4 else f"def f{i}():\n    import os\n    os._exit(1)"
+    result = small(cells, answers, warm=True)
+    assert outcomes(result)["q4-a"] == outcomes(result)["q4-hidden"] == "passed"
 
 
 def test_a_later_cell_of_the_lab_that_a_student_broke_is_no_error_of_the_grader(small):
