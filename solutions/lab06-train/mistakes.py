@@ -374,7 +374,7 @@ def bits_a_word(guess, targets):
         name="hidden-in-a-shape",
         what="Hides numbers in the names and the shapes of empty tensors.",
         question="q2",
-        says="bytes and may have 800,000",
+        says="more than 800,000 bytes",
         old='        "words": words,\n',
         new='        "words": words,\n'
         '        **{f"{i:06d}": torch.zeros(0, i) for i in range(100_000)},\n',

@@ -6,12 +6,15 @@ import re
 import pytest
 
 from gradedesk import run, sandbox
+from tools.lab_runs import SOLUTIONS, grade_id, graded, read
 from tools.make_class import Maker
 
 pytestmark = pytest.mark.skipif(bool(sandbox.available()), reason=str(sandbox.available()))
 
 TEST = "q3-hidden-pairs"
-SEED, STORIES, PREFIXES, SECONDS = 60718, 60, 60, 2
+SOURCES = {grade_id(cell): cell.source for cell in graded(read(SOLUTIONS["lab06-train"]), "test")}
+SEED = re.search(r"seed=(\d+)", SOURCES[TEST])[1]  # a secret that stands in the lab alone
+STORIES, PREFIXES, SECONDS = 60, 60, 2
 PAIRS = """
 def train(stories, vocab_size):
 {extra}
@@ -39,9 +42,10 @@ def grade(maker):
             rf"floor=\1, stories={STORIES}, prefixes={PREFIXES}, clock",
             source,
         )
-        assert times == 1 and f"seed={SEED}" in source
-        budget = f"from tinygpt import contest\n\ncontest.SECONDS = {SECONDS}\n"
-        return small.replace("import measure\n", f"import measure\n{budget}", 1)
+        assert times == 1
+        start = "_score = contest.measure("
+        assert small.count(start) == 1
+        return small.replace(start, f"contest.SECONDS = {SECONDS}\n{start}")
 
     def replaced(cell):
         if cell.kind != "test":
@@ -64,7 +68,7 @@ def grade(maker):
 @pytest.fixture(scope="module")
 def honest(grade):
     _, figures = grade(PAIRS.format(extra="    pass"))
-    return figures["bits a word over the floor"]
+    return figures["bits per word over the floor"]
 
 
 def test_a_student_who_draws_the_hidden_stories_by_their_seed_has_nothing_to_draw_with(grade):
@@ -90,7 +94,7 @@ assert not found, found
 assert not {"tinygpt", "storyland"} & {name.split(".")[0] for name in sys.modules}
 """
     test, figures = grade(search + PAIRS.format(extra="    pass"))
-    assert figures.get("bits a word over the floor") == pytest.approx(honest), test.message
+    assert figures.get("bits per word over the floor") == pytest.approx(honest), test.message
 
 
 BUSY = f"""
@@ -163,5 +167,4 @@ def test_training_in_the_cell_itself_is_counted_too(grade):
 def too_long(graded):
     test, figures = graded
     assert test.outcome == "failed" and not figures
-    said = re.search(r"training took (\d+) s of processor time and may take 2", test.message)
-    assert said and int(said[1]) >= SECONDS + 1, test.message
+    assert "Training took too long" in test.message, test.message
