@@ -41,16 +41,15 @@ def same(got, want, msg: str, *, rtol: float = 1e-5, atol: float = 1e-6, dtype=N
 
 
 def shaped(got, shape: tuple[int, ...], msg: str):
-    """`got`, an array or tensor (like any) that has this shape and holds no NaN; else Differs."""
-    kind = _kind(got)
-    if kind not in ("array", "tensor"):
-        _differ(f"You gave {_a(got)}.", f"You gave {_a(got)}.", msg)
+    """`got`, if it is an array or a tensor of this shape without NaN; else Differs."""
+    if _kind(got) not in ("array", "tensor"):
+        raise Differs(f"You gave {_a(got)}.", f"You gave {_a(got)}.", msg)
     if tuple(got.shape) != tuple(shape):
         seen = f"The shape is {tuple(got.shape)}, and not {tuple(shape)}."
-        _differ(seen, "The shape is another one.", msg)
+        raise Differs(seen, "The shape is another one.", msg)
     got = _plain(got)
     if bool((got != got).any()):
-        _differ("It holds nan.", "It holds nan.", msg)
+        raise Differs("It holds nan.", "It holds nan.", msg)
     return got
 
 
@@ -59,9 +58,9 @@ def number(got, msg: str) -> float:
     if _kind(got) in ("array", "tensor") and tuple(got.shape) == ():
         got = _plain(got).item()
     if _kind(got) != "number":
-        _differ(f"You gave {_a(got)}.", f"You gave {_a(got)}.", msg)
+        raise Differs(f"You gave {_a(got)}.", f"You gave {_a(got)}.", msg)
     if math.isnan(got):
-        _differ("It is nan.", "It is nan.", msg)
+        raise Differs("It is nan.", "It is nan.", msg)
     return float(got)
 
 
@@ -77,10 +76,6 @@ def after(function, *args):
     return function(*given), given
 
 
-def _differ(seen: str, told: str, msg: str):
-    raise Differs(seen, told, msg)
-
-
 def _compare(got, want, msg, rtol, atol, dtype, place):
     kind, wanted = _kind(got), _kind(want)
     if wanted in ("number", "truth") and kind in ("array", "tensor") and tuple(got.shape) == ():
@@ -88,9 +83,11 @@ def _compare(got, want, msg, rtol, atol, dtype, place):
         kind = _kind(got)
     if kind != wanted or type(got) is not type(want) and kind == "object":
         seen = f"You gave {_a(got)}{place}, and not {_a(want)}."
-        _differ(seen, f"You gave {_a(got)}.", msg)
+        raise Differs(seen, f"You gave {_a(got)}.", msg)
     if wanted == "list":
-        _lengths(got, want, msg, place)
+        if len(got) != len(want):
+            seen = f"The list{place} has {len(got)} entries, and not {len(want)}: {_short(got)}."
+            raise Differs(seen, "A list has another length.", msg)
         for i, (mine, theirs) in enumerate(zip(got, want, strict=True)):
             _compare(mine, theirs, msg, rtol, atol, dtype, f"{place or ' at '}[{i}]")
     elif wanted == "dictionary":
@@ -99,33 +96,27 @@ def _compare(got, want, msg, rtol, atol, dtype, place):
             parts = [f"{_short(min(more, key=repr))} too many"] if more else []
             parts += [f"no {_short(min(fewer, key=repr))}"] if fewer else []
             seen = f"The keys{place} are others: {', '.join(parts)}."
-            _differ(seen, "The keys are others.", msg)
+            raise Differs(seen, "The keys are others.", msg)
         for key, theirs in want.items():
             _compare(got[key], theirs, msg, rtol, atol, dtype, f"{place or ' at '}[{key!r}]")
     elif wanted in ("array", "tensor"):
         _compare_arrays(got, want, msg, rtol, atol, dtype, place)
     elif not _equal(got, want, rtol, atol):
         seen = f"It is {_short(got)}{place}, and not {_short(want)}."
-        _differ(seen, "A value is another one.", msg)
-
-
-def _lengths(got, want, msg, place):
-    if len(got) != len(want):
-        seen = f"The list{place} has {len(got)} entries, and not {len(want)}: {_short(got)}."
-        _differ(seen, "A list has another length.", msg)
+        raise Differs(seen, "A value is another one.", msg)
 
 
 def _compare_arrays(got, want, msg, rtol, atol, dtype, place):
     got, want = _plain(got), _plain(want)
     if tuple(got.shape) != tuple(want.shape):
         seen = f"The shape{place} is {tuple(got.shape)}, and not {tuple(want.shape)}."
-        _differ(seen, "The shape is another one.", msg)
+        raise Differs(seen, "The shape is another one.", msg)
     if got.dtype != dtype if dtype is not None else _of(got.dtype) != _of(want.dtype):
         seen = f"The numbers{place} are {got.dtype}, and not {dtype or want.dtype}."
-        _differ(seen, "The numbers are of another type.", msg)
+        raise Differs(seen, "The numbers are of another type.", msg)
     mine, theirs = _numpy(got), _numpy(want)
     if bool((mine != mine).any()):
-        _differ(f"It holds nan{place}.", "It holds nan.", msg)
+        raise Differs(f"It holds nan{place}.", "It holds nan.", msg)
     import numpy
 
     near = numpy.asarray(mine == theirs)
@@ -138,7 +129,7 @@ def _compare_arrays(got, want, msg, rtol, atol, dtype, place):
         where = f"{place or ' at '}{first}" if first else place
         seen = f"It is {mine[*first].item():.6g}{where}, and not {theirs[*first].item():.6g}"
         count = f"{(~near).sum()} of {near.size}"
-        _differ(f"{seen}; {count} entries differ.", "The values differ.", msg)
+        raise Differs(f"{seen}; {count} entries differ.", "The values differ.", msg)
 
 
 def _equal(got, want, rtol, atol):

@@ -522,7 +522,7 @@ class Runner:
     def _before(self, answer: Cell) -> Earlier:
         """Whom to ask for what an earlier answer defined, as it was then."""
         if answer.grade_id not in self.earlier:
-            cells = self.ran[: self.ran.index(answer) + 1] if answer in self.ran else self.ran
+            cells = self.ran[: self.ran.index(answer) + 1]
             self.earlier[answer.grade_id] = Earlier(lambda: self._fresh(cells))
         return self.earlier[answer.grade_id]
 
@@ -636,11 +636,11 @@ class Runner:
                 elif answer not in self.ran:  # of a later question, or missing
                     if name not in seen:
                         yield name, self.box
+                elif answer.question == test.question:
+                    yield name, self.box
+                    seen.add(name)
                 else:
-                    yield (
-                        name,
-                        self.box if answer.question == test.question else self._before(answer),
-                    )
+                    yield name, self._before(answer)
                     seen.add(name)
 
     def _ended(self, cell: Cell, error: SandboxError | None) -> TestOutcome:
