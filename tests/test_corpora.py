@@ -155,7 +155,7 @@ def test_the_environment_variable_names_the_cache_folder(server, tmp_path, monke
 
 def test_without_it_the_platform_s_cache_folder_is_used(server, tmp_path, monkeypatch):
     monkeypatch.delenv("TINYGPT_CACHE", raising=False)
-    monkeypatch.setattr(corpora.platformdirs, "user_cache_dir", lambda name: tmp_path / name)
+    monkeypatch.setattr("platformdirs.user_cache_dir", lambda name: tmp_path / name)
     corpus("shakespeare")
     assert files(tmp_path / "tinygpt") == {"shakespeare.txt"}
 

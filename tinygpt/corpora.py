@@ -30,9 +30,6 @@ from http import HTTPStatus
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import platformdirs
-import requests
-from filelock import FileLock
 from tqdm import tqdm
 
 from tinygpt import ladder
@@ -166,8 +163,12 @@ def floor(name: str | Path) -> float | None:
 
 def cache_folder(cache_dir: str | Path | None = None) -> Path:
     """Where downloads, and texts as token ids, are kept: see `corpus`."""
-    return Path(cache_dir or os.environ.get("TINYGPT_CACHE")
-                or platformdirs.user_cache_dir("tinygpt")).expanduser()
+    named = cache_dir or os.environ.get("TINYGPT_CACHE")
+    if not named:
+        import platformdirs  # a machine that is lent for an hour may lack it, and name a folder
+
+        named = platformdirs.user_cache_dir("tinygpt")
+    return Path(named).expanduser()
 
 
 # Texts that need no network
@@ -265,6 +266,8 @@ def _downloaded(name: str, cache_dir: str | Path | None) -> bytes:
     path = folder / f"{name}.txt"
     try:
         if _fault(path, remote):
+            from filelock import FileLock  # only who downloads needs it
+
             folder.mkdir(parents=True, exist_ok=True)
             with FileLock(folder / f"{name}.lock"):
                 fault = _fault(path, remote)  # another process may have brought it meanwhile
@@ -331,6 +334,8 @@ def _download(name: str, remote: Download, path: Path) -> None:
 
 def _request(name: str, remote: Download, path: Path) -> None:
     """Append to the part what one request brings; a connection that breaks off is no error here."""
+    import requests  # only who downloads needs it
+
     part = _part(path)
     done = _size(part)
     host = urlsplit(remote.url).hostname
