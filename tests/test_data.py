@@ -1,5 +1,7 @@
 """tinygpt.data: streams, texts on the disk, and which rows a step trains on."""
 
+import threading
+
 import pytest
 import torch
 
@@ -138,3 +140,86 @@ def test_texts_of_a_like_length_make_a_batch():
 def test_fewer_texts_than_a_batch_are_refused():
     with pytest.raises(ValueError, match="there are 23 texts and batch_size is 24: give more"):
         alone(batch_size=24)
+
+
+def test_many_texts_have_the_ids_that_each_has_by_itself(monkeypatch):
+    reader = BPETokenizer.train("".join(UNLIKE), 270)
+    monkeypatch.setattr(data, "AT_ONCE", 5)
+    for tokenizer in (reader, CharTokenizer.train("".join(UNLIKE))):
+        texts, encoded = data.texts(UNLIKE, tokenizer), [tokenizer.encode(line) for line in UNLIKE]
+        assert texts.ids.tolist() == tokenizer.encode("\n") + sum(encoded, [])
+        assert texts.lengths(torch.arange(23)).tolist() == list(map(len, encoded))
+        assert texts.ids.dtype == texts.starts.dtype == torch.int64
+
+
+# Rows that are made while others are used
+
+
+def test_rows_made_ahead_are_the_same_rows_and_come_from_another_thread():
+    draws, threads = alone(), []
+
+    def make(step):
+        threads.append(threading.current_thread())
+        return draws(step)
+
+    for rows, expected in zip(data.ahead(make, range(3, 9)), map(draws, range(3, 9)), strict=True):
+        assert torch.equal(rows, expected)
+    assert len(set(threads)) == 1 and threads[0] is not threading.current_thread()
+    assert not threads[0].is_alive()
+    assert list(data.ahead(make, range(0))) == []
+
+
+def test_the_next_rows_are_made_before_they_are_asked_for_and_no_more():
+    made = [threading.Event() for _ in range(4)]
+
+    def make(step):
+        made[step].set()
+        return torch.tensor(step)
+
+    rows = data.ahead(make, range(4))
+    assert next(rows) == 0 and made[1].wait(10)
+    assert not made[2].is_set()
+    rows.close()  # who stops early leaves no thread behind
+    assert not made[2].is_set()
+
+
+def test_rows_that_cannot_be_made_raise_where_they_are_asked_for():
+    def make(step):
+        if step == 2:
+            raise ValueError("no rows")
+        return torch.tensor(step)
+
+    rows = data.ahead(make, range(5))
+    assert [next(rows), next(rows)] == [0, 1]
+    with pytest.raises(ValueError, match="no rows"):
+        next(rows)
+
+
+def test_a_processor_gets_its_rows_as_they_are():
+    draws = alone()
+    for rows, step in zip(data.onto(torch.device("cpu"), draws, range(3)), range(3), strict=True):
+        assert torch.equal(rows, draws(step))
+
+
+class Pinned(torch.Tensor):
+    """Rows that say what was asked of them."""
+
+    def pin_memory(self):
+        self.said.append(("pin", threading.current_thread() is threading.main_thread()))
+        return self
+
+    def to(self, device, non_blocking):
+        self.said.append((device.type, non_blocking))
+        return self
+
+
+def test_a_gpu_gets_pinned_rows_of_a_thread_and_does_not_wait_for_the_copy():
+    said = []
+
+    def batch(step):
+        rows = torch.tensor([step]).as_subclass(Pinned)
+        rows.said = said
+        return rows
+
+    assert [int(rows) for rows in data.onto(torch.device("cuda"), batch, range(2))] == [0, 1]
+    assert sorted(said) == [("cuda", True)] * 2 + [("pin", False)] * 2

@@ -4,9 +4,11 @@ predicted from something.
     <newline> Once upon a time ... <newline> There was a ... <newline>
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -49,16 +51,26 @@ class Texts:
         return Texts(ids, self.starts[:count], num_chars=len(tokenizer.decode(ids[1:])))
 
 
+AT_ONCE = 20_000  # lines encoded at a time: as lists their ids take sixteen times the memory
+
+
 def texts(lines: Sequence[str], tokenizer: BPETokenizer | CharTokenizer) -> Texts:
     """Texts that each end in a newline, as ids; ValueError where one does not."""
     for number, line in enumerate(lines):
         if not line.endswith("\n"):
             raise ValueError(f"text {number} ends in {line[-1:]!r}: a text must end in a newline")
-    (newline,) = tokenizer.encode("\n")
-    encoded = [tokenizer.encode(line) for line in lines]
-    lengths = torch.tensor([len(one) for one in encoded])
+    ids, lengths = [np.array(tokenizer.encode("\n"))], []
+    for first in range(0, len(lines), AT_ONCE):
+        some = lines[first : first + AT_ONCE]
+        if isinstance(tokenizer, BPETokenizer):
+            encoded = tokenizer.encode_batch(some)  # on all cores
+        else:
+            encoded = [tokenizer.encode(line) for line in some]
+        ids.append(np.fromiter(chain.from_iterable(encoded), dtype=np.int64))
+        lengths += map(len, encoded)
+    lengths = torch.tensor(lengths)
     return Texts(
-        ids=torch.tensor([newline, *(i for one in encoded for i in one)]),
+        ids=torch.from_numpy(np.concatenate(ids)),
         starts=lengths.cumsum(0) - lengths,
         num_chars=sum(map(len, lines)),
     )
@@ -168,3 +180,30 @@ def _order(seed: int, epoch: int, count: int) -> tuple[np.ndarray, float]:
     """An order of `count` texts, and a shift from 0 to 1."""
     random = np.random.default_rng([seed, epoch])
     return random.permutation(count), random.random()
+
+
+def onto(
+    device: torch.device, batch: Callable[[int], Tensor], steps: Iterable[int]
+) -> Iterator[Tensor]:
+    """`batch(step)` for each of the steps in turn, on the device.
+
+    While a GPU computes, a thread prepares the rows of the next step in memory that the GPU reads
+    by itself, so it waits neither for them nor for the copy.
+    """
+    gpu = device.type == "cuda"
+    made = ahead(lambda step: batch(step).pin_memory(), steps) if gpu else map(batch, steps)
+    for rows in made:
+        yield rows.to(device, non_blocking=gpu)
+
+
+def ahead(make: Callable[[int], Tensor], steps: Iterable[int]) -> Iterator[Tensor]:
+    """What `map(make, steps)` gives, the next made in a thread while one is used."""
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        waiting = None
+        for step in steps:
+            following = thread.submit(make, step)
+            if waiting is not None:
+                yield waiting.result()
+            waiting = following
+        if waiting is not None:
+            yield waiting.result()
