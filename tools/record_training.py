@@ -9,6 +9,7 @@ import json
 import math
 import shutil
 import time
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from functools import cache, partial
 from pathlib import Path
@@ -156,8 +157,8 @@ def one(job: dict) -> dict:
     }
 
 
-def kept(record: str, job: dict, seed: int, powers: int) -> dict:
-    """`one` with this seed, and the rates that are searched times 2 to the `powers`; done once."""
+def kept(record: str, job: dict, seed: int, powers: int, run: Callable[[dict], dict] = one) -> dict:
+    """`run` with this seed, and the rates that are searched times 2 to the `powers`; done once."""
     rates = {
         name: rate * 2.0**powers if name in job["searched"] else rate
         for name, rate in job["rates"].items()
@@ -166,11 +167,11 @@ def kept(record: str, job: dict, seed: int, powers: int) -> dict:
     digest = hashlib.sha256(json.dumps(job).encode()).hexdigest()[:16]
     path = KEPT / f"record-{record}" / f"{digest}.json"
     if not path.exists():
-        run = one(job)
-        bits = run[f"{job['judge']}_bits"]
+        done = run(job)
+        bits = done[f"{job['judge']}_bits"]
         print(f"{job['name']:26} 2^{powers:<3} seed {seed:3}: {bits:.3f}", flush=True)
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.with_suffix(".part").write_text(json.dumps(run), encoding="utf-8")
+        path.with_suffix(".part").write_text(json.dumps(done), encoding="utf-8")
         path.with_suffix(".part").rename(path)
     return json.loads(path.read_text(encoding="utf-8"))
 
@@ -178,13 +179,13 @@ def kept(record: str, job: dict, seed: int, powers: int) -> dict:
 # The search, and then the runs that count
 
 
-def bracket(record: str, job: dict) -> dict[int, float]:
+def bracket(record: str, job: dict, run: Callable[[dict], dict] = one) -> dict[int, float]:
     """Bits by power of two of the searched rates: 0 and 1 first, then on until the best of them has
     a worse one on either side."""
     tried, todo = {}, [0, 1]
     while todo:
         for power in todo:
-            bits = kept(record, job, SEARCH_SEED, power)["valid_bits"]
+            bits = kept(record, job, SEARCH_SEED, power, run)["valid_bits"]
             tried[power] = math.inf if math.isnan(bits) else bits
         best = min(tried, key=tried.get)
         todo = [power for power in (best - 1, best + 1) if power not in tried]
