@@ -498,6 +498,73 @@ def test_fewer_tokens_than_asked_for_are_told_and_the_model_has_as_many(place, c
     assert told in capsys.readouterr().err
 
 
+# An encoder
+
+
+def encoder(**changes):
+    torch.manual_seed(0)
+    sizes = {"vocab_size": 60, "context": 40, "num_layers": 1, "d_model": 16, "num_heads": 2}
+    return GPT(preset("bert", **sizes | changes))
+
+
+def test_an_encoder_is_asked_for_15_of_100_tokens_and_of_ten_shown_the_mask_for_eight():
+    seen, bert = [], encoder()
+    bert.hidden = lambda ids, keep: seen.append(ids) or torch.zeros(*ids.shape, 16)
+    ids = torch.randint(59, (400, 40), generator=torch.Generator().manual_seed(0))
+    ids[:, 30:] = -1
+    _, targets = train._guesses(bert, ids, torch.Generator().manual_seed(1))
+    (shown,), there = seen, ids >= 0
+    assert len(targets) / there.sum() == pytest.approx(0.15, abs=0.01)
+    assert ((shown == 59) & there).sum() / len(targets) == pytest.approx(0.8, abs=0.03)
+    other = (shown != ids) & (shown != 59) & there
+    assert other.sum() / len(targets) == pytest.approx(0.1 * 58 / 59, abs=0.02)
+    assert (shown[~there] < 59).all()  # padding is never asked for
+
+
+def test_padding_changes_nothing_an_encoder_pays():
+    bert = encoder().eval()
+    short = torch.randint(59, (3, 21), generator=torch.Generator().manual_seed(0))
+    long = torch.cat([short, torch.full((3, 12), -1)], dim=1)
+    asked = torch.ones(3, 20, dtype=torch.bool)
+    states = bert.hidden(short[:, 1:])
+    padded = bert.hidden(long[:, 1:].clamp(min=0), keep=long[:, 1:] >= 0)
+    torch.testing.assert_close(padded[:, :20][asked], states[asked])
+
+
+def test_a_guess_at_random_costs_the_logarithm_of_the_vocabulary():
+    texts = data.texts(LINES * 20, READER)
+    bert = encoder(vocab_size=READER.vocab_size + 1)
+    for parameter in bert.parameters():
+        torch.nn.init.zeros_(parameter)
+    bits, _ = train.masked_bits(bert, texts)
+    assert bits == pytest.approx(math.log2(READER.vocab_size + 1))
+
+
+def test_an_encoder_is_trained_saved_gone_on_with_and_recorded(place):
+    sizes = {"vocab_size": 600, "context": 512, "num_layers": 1, "num_heads": 2, "d_model": 32}
+    run = {"tokenizer": "bpe", "rows": "lines", "steps": 30, "every": 10, "valid_texts": 20}
+    for tied in (True, False):
+        whole = small(place, place / f"bert-{tied}", **run)
+        whole = replace(whole, model=preset("bert", tied=tied, dropout=0.1, **sizes))
+        record = train.train(whole)
+        first, *_, last = (point["valid_bits"] for point in record["curve"])
+        assert last < first
+        assert 0 <= record["figures"]["found"] <= 1 and "____" in record["samples"][0]["shown"]
+        trained, _, config, _ = train.load(whole.out)
+        bits, found = train.masked_bits(trained, train.prepare(config).test)
+        told = record["figures"]
+        assert (told["bits_per_hidden_token"], told["found"]) == (round(bits, 4), round(found, 4))
+        half = replace(whole, out=place / f"bert-half-{tied}")
+
+        def stop(point, model):
+            signal.raise_signal(signal.SIGINT)
+
+        with pytest.raises(KeyboardInterrupt):
+            train.train(half, watch=stop)
+        train.train(replace(half, resume=True))
+        assert same(half.out, whole.out)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -507,7 +574,8 @@ def test_fewer_tokens_than_asked_for_are_told_and_the_model_has_as_many(place, c
         ({"momentum": 1.0}, "momentum is 1.0: give a number below 1"),
         ({"learning_rate": math.nan}, "learning_rate is nan: give a number, more than 0"),
         ({"decay": 0.0}, "decay is 0.0: give a part of the steps, 0 to 1"),
-        ({"model": preset("bert", vocab_size=9)}, "predicts the next token"),
+        ({"model": preset("gpt2", vocab_size=9, cross_attention=True)}, "trains one model alone"),
+        ({"model": preset("bert", vocab_size=9)}, "fill gaps in whole texts: give tokenizer bpe"),
     ],
     ids=str,
 )
@@ -517,7 +585,7 @@ def test_a_wrong_configuration_is_named_in_one_line(change, message):
 
 
 def test_an_unknown_preset_is_answered_with_the_known_ones():
-    with pytest.raises(TrainError, match="no preset 'big': choose smoke, story-laptop, story-gpu"):
+    with pytest.raises(TrainError, match="no preset 'big': choose smoke, story-laptop, story-base"):
         train.configure("big")
 
 

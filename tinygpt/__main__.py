@@ -168,6 +168,12 @@ def evaluate(
     opened = open_run(run, checkpoint)
     model = opened.model.to(parallel.find_device(device))
     parts = [opened.texts(name) for name in part.split("+")]
+    if not model.config.causal:
+        for texts, name in zip(parts, part.split("+"), strict=True):
+            bits, found = training.masked_bits(model, texts)
+            print(f"bits a hidden token {bits:.4f}   ({opened.corpus}, {name})")
+            print(f"of them found       {found:.1%}")
+        return
     scores = [training.bits_per_char(model, texts) * texts.num_chars for texts in parts]
     tokens = sum(len(nats) for texts in parts for nats in [texts.ids[1:]])
     chars = sum(texts.num_chars for texts in parts)
@@ -192,7 +198,8 @@ def export(run: str, to: Path, checkpoint: Literal["best", "last"] = "best") -> 
     if to.exists() and (not to.is_dir() or any(to.iterdir())):
         raise UsageError(f"{to} holds something already: give a folder that is new, or empty.")
     hf.save(opened.model, opened.tokenizer, to)
-    print(f"{to}: AutoModelForCausalLM.from_pretrained({str(to)!r}) reads it.")
+    kind = "CausalLM" if opened.model.config.causal else "MaskedLM"
+    print(f"{to}: AutoModelFor{kind}.from_pretrained({str(to)!r}) reads it.")
 
 
 @dataclass

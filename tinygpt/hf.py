@@ -189,12 +189,15 @@ def save(model: GPT, tokenizer: BPETokenizer | CharTokenizer, folder: str | os.P
             f"{model.config.vocab_size}: it was made with another one."
         )
     theirs = to_hf(model)
+    their_tokenizer = tokenizer_to_hf(tokenizer)
     if isinstance(tokenizer, BPETokenizer) and model.config.causal:
         # What their `generate` stops at.
         theirs.config.eos_token_id = theirs.generation_config.eos_token_id = tokenizer.end_id
+    elif isinstance(tokenizer, BPETokenizer):  # a gap in a text is written "<|end|>"
+        their_tokenizer.mask_token, their_tokenizer.split_special_tokens = END, False
     with _no_progress_bars():
         theirs.save_pretrained(folder)
-        tokenizer_to_hf(tokenizer).save_pretrained(folder)
+        their_tokenizer.save_pretrained(folder)
 
 
 def load(folder: str | os.PathLike) -> tuple[GPT, BPETokenizer | CharTokenizer]:

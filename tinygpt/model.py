@@ -596,6 +596,12 @@ class GPT(nn.Module):
         if isinstance(module, nn.Linear) and module.bias is not None:
             nn.init.zeros_(module.bias)
 
+    @property
+    def tied_name(self) -> str | None:
+        """The embedding's other name in the state dict, where the output head is tied to it."""
+        name = "head.output.weight" if self.config.mlm_head else "head.weight"
+        return name if self.config.tied else None
+
     def num_parameters(self) -> int:
         """The numbers that training sets; a tied matrix counts once."""
         return sum(parameter.numel() for parameter in self.parameters())

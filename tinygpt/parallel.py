@@ -22,7 +22,7 @@ from torch.distributed.checkpoint.state_dict import (
     set_model_state_dict,
     set_optimizer_state_dict,
 )
-from torch.distributed.fsdp import FSDPModule, fully_shard
+from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor import DTensor
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
@@ -101,12 +101,17 @@ def join(device: str | None = None) -> Iterator[Place]:
         dist.destroy_process_group()
 
 
-def shard(model: nn.Module, place: Place) -> None:
-    """Leave to each process its share of every block's weights, and of the rest."""
+def shard(model: nn.Module, place: Place, dtype: torch.dtype | None = None) -> None:
+    """Leave to each process its share of every block's weights, and of the rest.
+
+    The shares stay in float32. With a `dtype` the weights travel and are multiplied in it, which
+    halves what is sent; gradients are summed in float32 all the same.
+    """
     mesh = dist.init_device_mesh(place.device.type, (place.world,))
+    policy = MixedPrecisionPolicy(param_dtype=dtype, reduce_dtype=dtype and torch.float32)
     for block in model.blocks:
-        fully_shard(block, mesh=mesh)
-    fully_shard(model, mesh=mesh)
+        fully_shard(block, mesh=mesh, mp_policy=policy)
+    fully_shard(model, mesh=mesh, mp_policy=policy)
 
 
 def average(loss_of: nn.Module, place: Place) -> nn.Module:
@@ -154,8 +159,8 @@ def scatter(tensors: dict[str, Tensor], model: nn.Module, optimisers: list[Optim
             state.setdefault(parameter, {})[name] = value
         else:
             weights[name] = value
-    if model.config.tied:  # one matrix under two names
-        weights["head.weight"] = weights["embedding.weight"]
+    if model.tied_name:  # one matrix under two names
+        weights[model.tied_name] = weights["embedding.weight"]
     groups = get_optimizer_state_dict(model, optimisers)["param_groups"]
     set_model_state_dict(model, weights, options=WHOLE)
     stored = {"state": state, "param_groups": groups}

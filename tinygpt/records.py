@@ -1,7 +1,8 @@
 """Recorded runs: what ran, on what, with which result, and the weights that came of it.
 
 `records/<name>/record.json` holds the record, `weights.safetensors` beside it the model's weights
-in 16 bits. `make records` repeats the runs.
+in 16 bits. `make records` repeats the runs: it makes each in a folder of its own first, which is
+why what writes here takes a folder, and what reads a name.
 """
 
 import functools
@@ -18,9 +19,11 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 
+from tinygpt import checkpoint
 from tinygpt.model import GPT, GPTConfig
 
-FOLDER = Path(__file__).parent.parent / "records"
+ROOT = Path(__file__).parent.parent
+FOLDER = ROOT / "records"
 
 
 class RecordError(ValueError):
@@ -49,32 +52,29 @@ def load(name: str) -> tuple[GPT, dict]:
     return model.eval(), record
 
 
-def write(name: str, record: dict) -> None:
-    """Store a record, in place of an earlier one of that name."""
-    folder = FOLDER / name
-    folder.mkdir(parents=True, exist_ok=True)
-    content = json.dumps(record, indent=1, ensure_ascii=False) + "\n"
-    (folder / "record.json").write_text(content, encoding="utf-8", newline="\n")
+def write(folder: Path, record: dict) -> None:
+    """Store a record in `folder`; CheckpointError where that cannot be."""
+    checkpoint.write_json(folder / "record.json", record)
 
 
-def write_model(name: str, model: GPT) -> dict:
+def write_model(folder: Path, model: GPT) -> dict:
     """Store a model's weights in 16 bits, and take them on; returns what describes the model.
 
     Whoever measures the model after this measures what a reader will load.
     """
-    (FOLDER / name).mkdir(parents=True, exist_ok=True)
     weights = {key: value.half().cpu().contiguous() for key, value in model.state_dict().items()}
-    if model.config.tied:
-        del weights["head.weight"]  # the embedding's other name
-    save_file(weights, FOLDER / name / "weights.safetensors")
+    if model.tied_name:
+        del weights[model.tied_name]
+    path = folder / "weights.safetensors"
+    checkpoint.atomically(path, lambda part: save_file(weights, part))
     _fill(model, weights)
     return asdict(model.config)
 
 
 def _fill(model: GPT, weights: dict[str, torch.Tensor]) -> None:
     weights = {key: value.float() for key, value in weights.items()}
-    if model.config.tied:
-        weights["head.weight"] = weights["embedding.weight"]
+    if model.tied_name:
+        weights[model.tied_name] = weights["embedding.weight"]
     model.load_state_dict(weights)
 
 
@@ -103,3 +103,20 @@ def machine() -> str:
         f"Python {platform.python_version()}, PyTorch {torch.__version__} and "
         f"NumPy {version('numpy')}, on {cores} cores of {processor()}, {gpu}"
     )
+
+
+def commit(folder: Path = ROOT) -> str | None:
+    """The commit that is checked out in `folder`; None where it has no history of its own, as in
+    a copy that was sent to another machine, or where there is no git."""
+    if not (folder / ".git").exists():  # git would go on to look in the folders above
+        return None
+    try:
+        found = subprocess.run(
+            ["git", "-C", str(folder), "rev-parse", "HEAD"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    except FileNotFoundError:
+        return None
+    return found.stdout.strip() or None

@@ -85,6 +85,48 @@ def predicted(rows: Tensor) -> Tensor:
     return (rows[:, 1:] >= 0).sum()
 
 
+class Masked(nn.Module):
+    """The mean loss of an encoder on tokens that are hidden from it: nats a hidden token.
+
+    As BERT is trained (Devlin et al., 2019): 15 % of the tokens are asked for, drawn anew each
+    time; of ten of these, eight are shown as the mask, one as another token, one as it is. The mask
+    is the last token of the vocabulary, which no text holds. -1 is padding.
+    """
+
+    def __init__(self, model: GPT, dtype: torch.dtype | None = None):
+        super().__init__()
+        self.model = model
+        self.dtype = dtype
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """rows (B, T + 1) of ids, of which the first belongs to the text before -> a number."""
+        with torch.autocast(rows.device.type, self.dtype, enabled=self.dtype is not None):
+            logits, targets = _guesses(self.model, rows[:, 1:])
+            return F.cross_entropy(logits, targets, reduction="sum") / max(len(targets), 1)
+
+
+HIDDEN = 0.15  # of all tokens
+SHOWN_AS = (0.8, 0.1)  # of these, by the mask and by another token; the rest stays
+
+
+def _guesses(
+    model: GPT, ids: Tensor, generator: torch.Generator | None = None
+) -> tuple[Tensor, Tensor]:
+    """Logits (N, vocab_size) at the N places of ids (B, T) that are asked for, and the N tokens
+    that stand there."""
+    mask, there = model.config.vocab_size - 1, ids >= 0
+
+    def dice() -> Tensor:  # drawn where the generator is
+        device = ids.device if generator is None else generator.device
+        return torch.rand(ids.shape, generator=generator, device=device).to(ids.device)
+
+    asked, die, other = there & (dice() < HIDDEN), dice(), (dice() * mask).long()
+    seen = torch.where(asked & (die < sum(SHOWN_AS)), other, ids.clamp(min=0))
+    seen = torch.where(asked & (die < SHOWN_AS[0]), mask, seen)
+    states = model.hidden(seen, keep=None if there.all() else there)
+    return model.head(states[asked]), ids[asked]
+
+
 def learn(
     loss_of: nn.Module,
     optimisers: list[Optimizer],
@@ -197,6 +239,25 @@ def bits_per_char(model: nn.Module, texts: Texts, rows: int = CHUNK) -> float:
     """Bits a character over all the texts, their newlines included; `rows` of them at a time."""
     nats = -sum(one.sum(dtype=torch.float64).item() for one in log_probs(model, texts, rows))
     return nats / texts.num_chars / math.log(2)
+
+
+@torch.no_grad()
+def masked_bits(model: GPT, texts: Texts, rows: int = CHUNK) -> tuple[float, float]:
+    """What an encoder pays for the tokens hidden from it, in bits each, and the share of them that
+    it finds; `rows` texts at a time. Which are hidden depends on the texts alone."""
+    model.eval()
+    device = next(model.parameters()).device
+    generator = torch.Generator().manual_seed(0)
+    nats, right, count = 0.0, 0, 0
+    for which in torch.arange(len(texts)).split(rows):
+        lengths = texts.lengths(which)
+        ids = texts.rows(which, int(lengths.max()) + 1)[:, 1:]  # (B, T)
+        ids = ids.masked_fill(torch.arange(ids.shape[1]) >= lengths[:, None], -1).to(device)
+        logits, targets = _guesses(model, ids, generator)
+        nats += F.cross_entropy(logits.double(), targets, reduction="sum").item()
+        right += (logits.argmax(dim=1) == targets).sum().item()
+        count += len(targets)
+    return nats / count / math.log(2), right / count
 
 
 # The run
@@ -362,6 +423,7 @@ class _Run:
         self.config, self.texts, self.place = config, texts, place
         self.valid = texts.valid.first(config.valid_texts, texts.tokenizer)
         self.step, self.curve, self._clocks = 0, [], _clocks()
+        self.unit = "character" if config.model.causal else "hidden token"  # of the bits
         self.sums = dict.fromkeys(self._clocks, 0.0)  # seconds, of earlier processes too
         try:
             self.draws = data.Draws(
@@ -392,7 +454,7 @@ class _Run:
             momentum=config.momentum,
         )
         self.precision = _precision(config, place.device)
-        loss_of = NextToken(self.model, self.precision)
+        loss_of = (NextToken if sizes.causal else Masked)(self.model, self.precision)
         if config.compile or (config.compile is None and place.device.type == "cuda"):
             loss_of.compile()
         self.loss_of = parallel.average(loss_of, place)
@@ -444,7 +506,7 @@ class _Run:
                 self._tell(bar, events, read, self._tick())
                 if due:
                     point = self._validate([loss for loss, _ in read])
-                    events("valid bits a character", point["valid_bits"], self.step)
+                    events(f"valid bits a {self.unit}", point["valid_bits"], self.step)
                     if watch and place.first:
                         watch(point, self.model)
                 if due or asked:
@@ -484,14 +546,15 @@ class _Run:
     def _tell(self, bar, events, read: list[list[float]], seconds: float) -> None:
         config = self.config
         loss = sum(loss for loss, _ in read) / len(read)
-        train = self.texts.train
-        bits = loss / math.log(2) * len(train.ids) / train.num_chars
+        train, bits = self.texts.train, loss / math.log(2)
+        if config.model.causal:
+            bits *= len(train.ids) / train.num_chars
         rate = sum(map(self.draws.tokens, range(self.step - len(read), self.step))) / seconds
-        floor = corpora.floor(config.corpus)
+        floor = config.model.causal and corpora.floor(config.corpus)
         gap = f" ({bits / floor - 1:+.0%} over the floor)" if floor else ""
         valid = f", validation {self.curve[-1]['valid_bits']:.3f}" if self.curve else ""
         bar.set_postfix_str(
-            f"loss {loss:.3f}, {bits:.3f} bits a character{gap}{valid}, {rate:,.0f} tokens/s"
+            f"loss {loss:.3f}, {bits:.3f} bits a {self.unit}{gap}{valid}, {rate:,.0f} tokens/s"
         )
         bar.update(self.step - bar.n)
         events("loss", loss, self.step)
@@ -503,7 +566,10 @@ class _Run:
             self.place.device.type, self.precision, enabled=self.precision is not None
         ):
             rows = min(CHUNK, self.config.micro_batch or CHUNK)
-            bits = bits_per_char(self.model, self.valid, rows)
+            if self.model.config.causal:
+                bits = bits_per_char(self.model, self.valid, rows)
+            else:
+                bits, _ = masked_bits(self.model, self.valid, rows)
         if not math.isfinite(bits):
             raise TrainError(self._unsound("The loss on the validation text", self.step))
         loss = sum(losses) / len(losses)
@@ -516,8 +582,7 @@ class _Run:
         model, optimisers = parallel.gather(self.model, self.optimisers)
         if not self.place.first:
             return
-        if self.model.config.tied:
-            model = {name: value for name, value in model.items() if not name.startswith("head.")}
+        model = {name: value for name, value in model.items() if name != self.model.tied_name}
         about = {
             "step": self.step,
             "curve": self.curve,
@@ -619,8 +684,8 @@ def load(
     tokenizer = kind.load(folder / "tokenizer.json")
     tensors, about = checkpoint.load(folder / {"best": BEST, "last": LAST}[which])
     model = GPT(GPTConfig(**about["model"]))
-    if model.config.tied:
-        tensors["head.weight"] = tensors["embedding.weight"]
+    if model.tied_name:
+        tensors[model.tied_name] = tensors["embedding.weight"]
     model.load_state_dict({name: tensors[name] for name in model.state_dict()})
     return model.eval(), tokenizer, config, about
 
@@ -654,7 +719,6 @@ def _record(run: _Run, command: str) -> dict:
         return {}
     model, tokenizer, _, about = load(config.out)
     model.to(place.device)
-    bits, floor = bits_per_char(model, texts.test), corpora.floor(config.corpus)
     seen = sum(map(run.draws.tokens, range(config.steps)))
     figures = {
         "parameters": model.num_parameters(),
@@ -662,11 +726,8 @@ def _record(run: _Run, command: str) -> dict:
         "tokens_per_second": round(seen / run.sums["seconds"]),
         "best_step": about["step"],
         "valid_bits": about["curve"][-1]["valid_bits"],
-        "bits_per_char": round(bits, 4),
+        **measured(model, texts.test, config.corpus),
     }
-    if floor:
-        figures |= {"floor": floor, "above_floor": round(bits / floor - 1, 4)}
-    line = config.rows != "windows"
     record = {
         "name": config.out.name,
         "command": command,
@@ -679,10 +740,50 @@ def _record(run: _Run, command: str) -> dict:
         "training": config.described(),
         "curve": run.curve,
         "figures": figures,
-        "samples": [sample(model, tokenizer, seed=seed, stop=line) for seed in range(3)],
+        "samples": samples(model, tokenizer, texts.test, stop=config.rows != "windows"),
     }
     checkpoint.write_json(config.out / "record.json", record)
     return record
+
+
+def measured(model: GPT, texts: Texts, corpus: str) -> dict:
+    """What a model pays for texts of a corpus: of a character, or of a token hidden from it."""
+    if not model.config.causal:
+        bits, right = masked_bits(model, texts)
+        return {"bits_per_hidden_token": round(bits, 4), "found": round(right, 4)}
+    bits, floor = bits_per_char(model, texts), corpora.floor(corpus)
+    found = {"bits_per_char": round(bits, 4)}
+    return found | ({"floor": floor, "above_floor": round(bits / floor - 1, 4)} if floor else {})
+
+
+@torch.no_grad()
+def samples(
+    model: GPT, tokenizer: BPETokenizer | CharTokenizer, texts: Texts, *, stop: bool
+) -> list:
+    """Three texts that a model makes; or of an encoder three of `texts` with every seventh token
+    hidden, and what it puts there."""
+    if model.config.causal:
+        return [sample(model, tokenizer, seed=seed, stop=stop) for seed in range(3)]
+    device, told = next(model.parameters()).device, []
+    for which in torch.arange(min(3, len(texts)))[:, None]:
+        ids = texts.rows(which, int(texts.lengths(which)) + 1)[:, 1:].to(device)
+        seen, hidden = ids.clone(), slice(3, None, 7)
+        seen[:, hidden] = model.config.vocab_size - 1
+        ids[:, hidden] = model(seen)[:, hidden].argmax(dim=2)
+        filled = tokenizer.decode(ids[0].tolist())
+        told.append({"shown": _gaps(tokenizer, seen[0]), "filled": filled})
+    return told
+
+
+def _gaps(tokenizer: BPETokenizer, ids: Tensor) -> str:
+    """A text in which each mask is a gap to see."""
+    parts, mask = [[]], tokenizer.end_id
+    for token in ids.tolist():
+        if token == mask:
+            parts.append([])
+        else:
+            parts[-1].append(token)
+    return " ____".join(tokenizer.decode(part) for part in parts)
 
 
 def machine(place: parallel.Place) -> str:
