@@ -84,7 +84,7 @@ mutants: setup  ## change each lab's solution and tests, a place at a time; what
 	@$(PY) -m tools.mutants $(if $(filter command environment,$(firstword $(origin LAB))),$(LAB))
 
 records: setup  ## repeat the recorded runs (an hour; NANOGPT=folder SHAKESPEARE=file for more)
-	@$(PY) tools/records.py $(if $(NANOGPT),--nanogpt "$(NANOGPT)") \
+	@$(PY) -m tools.records $(if $(NANOGPT),--nanogpt "$(NANOGPT)") \
 		$(if $(SHAKESPEARE),--shakespeare "$(SHAKESPEARE)")
 
 replicate: setup  ## run every chapter's headline again on fresh seeds (hours; goes on where stopped)

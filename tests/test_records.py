@@ -37,8 +37,8 @@ def test_a_model_is_read_as_it_was_measured(tmp_path, monkeypatch, tied):
     monkeypatch.setattr(records, "FOLDER", tmp_path)
     torch.manual_seed(0)
     model = GPT(preset("gpt2", vocab_size=11, context=8, num_layers=1, d_model=16, tied=tied))
-    described = records.write_model("small", model)  # takes on the 16 bits that are stored
-    records.write("small", {"model": described})
+    described = records.write_model(tmp_path / "small", model)  # takes on the 16 bits stored
+    records.write(tmp_path / "small", {"model": described})
     read, record = records.load("small")
     assert record["model"]["tied"] is tied
     ids = torch.arange(8)[None]

@@ -1,226 +1,137 @@
 """Repeat the recorded runs that the chapters show, and store them in records/.
 
-    python tools/records.py [NAME ...]    # default: all that can be made with what is here
+    python -m tools.records [NAME ...]    # default: all that can be made with what is here
 
-Each record says with which command, when, on what, and from which commit it came.
+Each record says with which command, when, on what, and from which commit it came. What is done is
+kept while a run is made, so the same command goes on where an earlier one was stopped. Those for a
+GPU import nothing that such a machine usually lacks, and can be rehearsed without one:
+
+    python -m tools.records --rehearse gpt2-small-step
+    python -m tools.records --prepare story-gpu         # the text, before the GPU is there
+    python -m tools.records --minutes 9 --out runs/lent story-gpu
 """
 
 import argparse
 import datetime
 import inspect
-import subprocess
+import math
+import os
+import shutil
 import sys
-import tempfile
 import time
 from collections.abc import Callable
-from functools import partial
+from functools import partial, wraps
 from importlib.metadata import version
-from itertools import islice
 from pathlib import Path
 
-import record_gpu
-import record_shakespeare
-import record_training
 import torch
 
-import storyland
-from tinygpt import data, mlp, records, train
-from tinygpt.config import configure
-from tinygpt.corpora import corpus
-from tinygpt.generate import generate
-from tinygpt.mlp import MLP, MLPConfig
-from tinygpt.model import GPT, preset
-from tinygpt.ngram import KneserNey
-from tinygpt.records import machine
-from tinygpt.tokenizer import BPETokenizer
-
-CONTEXT = 224  # tokens: the longest story
-EVERY = 100  # steps between two looks at the validation text
-
-
-def tokenizer() -> BPETokenizer:
-    """The tokenizer of the chapter on neural models, which all of Part 2 reads with."""
-    return BPETokenizer.train(corpus("storyland", size="1MB").train, vocab_size=1536)
+from tinygpt import checkpoint, corpora, records, train
+from tinygpt.checkpoint import CheckpointError
+from tinygpt.config import TrainError, configure
+from tinygpt.corpora import CorpusError
+from tools import (
+    record_data,
+    record_gpu,
+    record_isoflop,
+    record_shakespeare,
+    record_step,
+    record_storyland,
+    record_training,
+)
+from tools.job import Job, Unfinished
 
 
-def by_distance(model: GPT, texts: data.Texts, reader: BPETokenizer) -> dict[int, float]:
-    stories = storyland.held_out_stories()
-    ends = [reader.ends(story.text) for story in stories]
-    return storyland.bits_by_distance(
-        stories, ends, [nats.tolist() for nats in train.log_probs(model, texts)]
-    )
+def by_name(work: Callable[[str], dict]) -> Callable[[Job], dict]:
+    """`work`, which takes the name of its run, and keeps what it does in runs/ by itself."""
 
+    @wraps(work)
+    def named(job: Job) -> dict:
+        return work(job.name)
 
-def gpt(name: str, num_layers: int, steps: int) -> dict:
-    """A GPT-2 of laptop size on ten million characters of Storyland."""
-    reader = tokenizer()
-    settings = {
-        "context": CONTEXT,
-        "steps": steps,
-        "batch_size": 8,
-        "learning_rate": 3e-3,
-        "seed": 0,
-    }
-    lines = corpus("storyland", size="10MB").train.splitlines(keepends=True)
-    texts = data.texts(lines, reader)
-    valid = data.texts(storyland.text(2, 100_000).splitlines(keepends=True), reader)
-    held_out = data.texts(storyland.held_out(), reader)
-
-    torch.manual_seed(0)
-    sizes = {"vocab_size": reader.vocab_size, "context": CONTEXT, "num_layers": num_layers}
-    model = GPT(preset("gpt2", **sizes))
-    curve = []
-
-    def watch(step: int, loss: float) -> None:
-        if step % EVERY == EVERY - 1:
-            bits = train.bits_per_char(model, valid)
-            model.train()
-            curve.append({"step": step + 1, "loss": round(loss, 4), "valid_bits": round(bits, 4)})
-
-    train.fit(model, texts, **settings, progress=True, watch=watch)
-    described = records.write_model(name, model)
-    return {
-        "model": described,
-        "training": settings | {"text": "storyland, 10MB, seed 1", "tokens": len(texts.ids)},
-        "curve": curve,
-        "figures": {
-            "parameters": model.num_parameters(),
-            "bits_per_char": round(train.bits_per_char(model, held_out), 4),
-        },
-        "by_distance": by_distance(model, held_out, reader),
-        "samples": [sample(model, reader, seed) for seed in range(3)],
-    }
-
-
-def sample(model: GPT, reader: BPETokenizer, seed: int) -> str:
-    (newline,) = reader.encode("\n")
-    generator = torch.Generator().manual_seed(seed)
-    ids = generate(model, torch.tensor([[newline]]), CONTEXT - 1, generator=generator, stop=newline)
-    return reader.decode(ids[0])
-
-
-def distance(name: str) -> dict:
-    """What the models of Part 1, and the oracle, pay for words said before, by distance."""
-    text = corpus("storyland", size="1MB")
-    stories = storyland.held_out_stories()
-    whole = "".join(story.text for story in stories)
-
-    counted = KneserNey(16).fit(text.train)
-    letter_ends = [range(1, len(story.text) + 1) for story in stories]
-    letters = apart(counted.log_probs(whole), letter_ends)
-
-    # The network of the chapter, with its settings.
-    reader = tokenizer()
-    (newline,) = reader.encode("\n")
-    torch.manual_seed(0)
-    network = MLP(MLPConfig(reader.vocab_size, context=6))
-    mlp.fit(network, reader.encode(text.train), newline, steps=2000, progress=True)
-    token_ends = [reader.ends(story.text) for story in stories]
-    tokens = apart(mlp.log_probs(network, reader.encode(whole), newline).tolist(), token_ends)
-
-    oracle = storyland.Oracle()
-    words = [oracle.word_log_probs(story.text) for story in stories]
-    word_ends = [
-        [len(storyland.join(story.words[: i + 1])) for i in range(len(story.words))]
-        for story in stories
-    ]
-    mentions = [mention for story in stories for mention in storyland.mentions(story)]
-    return {
-        "figures": {
-            "mentions": len(mentions),
-            "16-gram bits_per_char": round(-sum(map(sum, letters)) / len(whole) / NATS, 4),
-            "MLP bits_per_char": round(-sum(map(sum, tokens)) / len(whole) / NATS, 4),
-        },
-        "by_distance": {
-            "16-gram": storyland.bits_by_distance(stories, letter_ends, letters),
-            "MLP": storyland.bits_by_distance(stories, token_ends, tokens),
-            "oracle": storyland.bits_by_distance(stories, word_ends, words),
-        },
-    }
-
-
-def apart(log_probs: list[float], ends: list) -> list[list[float]]:
-    """What was measured on all stories in a row, as in the chapters of Part 1: story by story."""
-    rest = iter(log_probs)
-    return [list(islice(rest, len(one))) for one in ends]
-
-
-NATS = torch.tensor(2.0, dtype=torch.float64).log().item()  # in a bit
-
-
-def story(name: str) -> dict:
-    """The modern model on Storyland: `python -m tinygpt train` with the preset of this name."""
-    with tempfile.TemporaryDirectory() as folder:
-        device = "cuda" if name in ON_GPU else "cpu"
-        made = train.train(configure(name, out=Path(folder), device=device))
-        model, reader, *_ = train.load(Path(folder))
-    described = records.write_model(name, model)
-    held_out = data.texts(storyland.held_out(), reader)
-    made["figures"]["bits_per_char"] = round(train.bits_per_char(model, held_out), 4)
-    made["figures"]["above_floor"] = round(
-        made["figures"]["bits_per_char"] / made["figures"]["floor"] - 1, 4
-    )
-    made["training"].pop("out")
-    return {
-        "model": described,
-        "machine": made["machine"],
-        "training": made["training"],
-        "training_seconds": made["seconds"],
-        "curve": made["curve"],
-        "figures": made["figures"],
-        "by_distance": by_distance(model, held_out, reader),
-        "samples": made["samples"],
-    }
+    return named
 
 
 RUNS = {
-    "distance": distance,
-    "one-block": partial(gpt, num_layers=1, steps=4000),
-    "gpt": partial(gpt, num_layers=4, steps=4000),
-    "story-laptop": story,
-    "ablations": record_training.ablations,
-    "scaling": record_training.scaling,
+    "distance": record_storyland.distance,
+    "one-block": partial(record_storyland.gpt, num_layers=1, steps=4000),
+    "gpt": partial(record_storyland.gpt, num_layers=4, steps=4000),
+    "story-laptop": record_storyland.story,
+    "ablations": by_name(record_training.ablations),
+    "scaling": by_name(record_training.scaling),
+    "isoflop": by_name(record_isoflop.isoflop),
+    "step-cost": by_name(record_step.step_cost),
+    "width": by_name(record_step.width),
+    "data": by_name(record_data.data),
 }
-# These need nanoGPT's code, a GPU, or both.
-BESIDE_NANOGPT = {
-    "shakespeare-laptop": record_shakespeare.laptop,
-    "shakespeare-gpu": record_shakespeare.gpu,
-}
-ON_GPU = {"story-gpu": story, "gpt2-small-step": record_gpu.gpt2_small_step}
+ON_GPU = {"gpt2-small-step": record_gpu.gpt2_small_step, "story-gpu": record_storyland.story}
+# These need nanoGPT's code, too.
+BESIDE_NANOGPT = {"shakespeare-laptop": record_shakespeare.laptop}
+BESIDE_NANOGPT_ON_GPU = {"shakespeare-gpu": record_shakespeare.gpu}
+KNOWN = RUNS | ON_GPU | BESIDE_NANOGPT | BESIDE_NANOGPT_ON_GPU
+FOR_GPU = ON_GPU | BESIDE_NANOGPT_ON_GPU
+FOR_NANOGPT = BESIDE_NANOGPT | BESIDE_NANOGPT_ON_GPU
+KEPT = records.ROOT / "runs"
+GOES_ON = 75  # the exit status where the time was over: give the same command again
 
 
-def record(name: str, work: Callable[[str], dict], command: str) -> None:
+def record(job: Job, work: Callable[[Job], dict], about: dict) -> dict:
+    """Make a run, or go on with it, and store its record in its folder."""
+    begun = {"name": job.name, "rehearsal": job.rehearsal, "machine": records.machine()}
+    path = job.out / "begun.json"
+    if (job.out / "record.json").exists():
+        sys.exit(f"{job.out} holds a whole record: give another --out.")
+    if path.exists() and checkpoint.read_json(path) != begun:
+        sys.exit(f"{job.out} was begun otherwise, as {path} says: give another --out.")
+    checkpoint.write_json(path, begun)
     started, wall = datetime.datetime.now(datetime.UTC), time.perf_counter()
     cpu = time.process_time()
-    # The code that runs is the code of now, whatever is committed while it runs.
-    head = ["git", "rev-parse", "HEAD"]
-    commit = subprocess.run(head, capture_output=True, text=True, check=True)
-    found = work(name)
+    found = work(job)
     about = {
-        "name": name,
+        "name": job.name,
         "what": inspect.getdoc(work.func if isinstance(work, partial) else work),
-        "command": f"python tools/records.py {command}{name}",
-        "commit": commit.stdout.strip(),
+        **about,
         "date": started.date().isoformat(),
-        "machine": machine(),
+        "machine": begun["machine"],
         "versions": {package: version(package) for package in ("torch", "numpy", "tokenizers")},
+        # of the command that came to its end
         "seconds": round(time.perf_counter() - wall),
         "cpu_seconds": round(time.process_time() - cpu),
     }
-    records.write(name, about | found)
-    print(name, found["figures"])
+    records.write(job.out, about | found)
+    return found
 
 
-def main() -> None:
+def publish(job: Job) -> None:
+    """Put a whole record where the chapters look."""
+    for name in ("record.json", "weights.safetensors"):
+        if (job.out / name).exists():
+            copy = partial(shutil.copyfile, job.out / name)
+            checkpoint.atomically(records.FOLDER / job.name / name, copy)
+
+
+def prepare(name: str) -> None:
+    """Make the data of a run, or bring them, so that its time on a GPU is not spent on that."""
+    if name == "story-gpu":
+        train.prepare(configure(name))
+    if name == "shakespeare-gpu":
+        corpora.corpus("shakespeare")
+    needs = "no data" if name == "gpt2-small-step" else f"what is now in {corpora.cache_folder()}"
+    print(f"{name} needs {needs}.")
+
+
+def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m tools.records",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "names",
         nargs="*",
         metavar="NAME",
         help=f"{', '.join(RUNS)}; on a GPU also {', '.join(ON_GPU)}; with --nanogpt also "
-        f"{', '.join(BESIDE_NANOGPT)}, the last of them on a GPU",
+        f"{', '.join(FOR_NANOGPT)}, the last of them on a GPU",
     )
     parser.add_argument(
         "--nanogpt", type=Path, metavar="FOLDER", help="a clone of nanoGPT, to measure against"
@@ -231,30 +142,105 @@ def main() -> None:
         metavar="FILE",
         help="tiny Shakespeare, where it is not to be downloaded",
     )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="FOLDER",
+        help="keep one run there while it is made, and leave its record there: record.json, and "
+        "weights.safetensors where there are weights (default: runs/record-NAME, and then the "
+        "record goes to records/NAME)",
+    )
+    parser.add_argument(
+        "--minutes",
+        type=float,
+        metavar="N",
+        help=f"stop by then, with exit status {GOES_ON}; the same command goes on",
+    )
+    parser.add_argument(
+        "--commit", metavar="HASH", help="the commit of the code, where its history is not here"
+    )
+    parser.add_argument(
+        "--rehearse",
+        action="store_true",
+        help="do at tiny size on the CPU what is done on a GPU; its record stays in --out",
+    )
+    parser.add_argument(
+        "--prepare", action="store_true", help="only make or download the data of runs on a GPU"
+    )
     chosen = parser.parse_args()
+    if chosen.out and len(chosen.names) != 1:
+        parser.error("--out takes one NAME: each run has a folder of its own")
+    return chosen
+
+
+def names(chosen: argparse.Namespace) -> list[str]:
+    """The runs that were asked for, or all that can be made here."""
+    gpu = torch.cuda.is_available()
     for name in chosen.names:
-        if name in ON_GPU | {"shakespeare-gpu": None} and not torch.cuda.is_available():
-            sys.exit(f"{name} needs a GPU, and PyTorch finds none here.")
-        if name in BESIDE_NANOGPT and not chosen.nanogpt:
+        if name not in KNOWN:
+            sys.exit(f"There is no run {name!r}: choose among {', '.join(KNOWN)}.")
+        if (chosen.rehearse or chosen.prepare) and name not in FOR_GPU:
+            sys.exit(f"{name} needs no GPU: run it. For a GPU are {', '.join(FOR_GPU)}.")
+        if name in FOR_GPU and not (gpu or chosen.rehearse or chosen.prepare):
+            sys.exit(
+                f"{name} needs a GPU, and PyTorch finds none here. With --rehearse it is tried at "
+                "tiny size without one."
+            )
+        if name in FOR_NANOGPT and not (chosen.nanogpt or chosen.prepare):
             sys.exit(
                 f"{name} runs beside nanoGPT: git clone https://github.com/karpathy/nanoGPT, and "
-                f"python tools/records.py --nanogpt nanoGPT {name}"
+                f"python -m tools.records --nanogpt nanoGPT {name}"
             )
-        if name not in RUNS | ON_GPU | BESIDE_NANOGPT:
-            known = ", ".join(RUNS | ON_GPU | BESIDE_NANOGPT)
-            sys.exit(f"There is no run {name!r}: choose among {known}.")
-    gpu = torch.cuda.is_available()
-    able = RUNS | (ON_GPU if gpu else {})
-    if chosen.nanogpt:
-        able |= {name: work for name, work in BESIDE_NANOGPT.items() if gpu or "gpu" not in name}
-    for name in chosen.names or able:
-        if name in BESIDE_NANOGPT:
-            work = BESIDE_NANOGPT[name]
-            where = {"source": chosen.shakespeare, "nanogpt": chosen.nanogpt}
-            given = "" if chosen.shakespeare == "shakespeare" else "--shakespeare FILE "
-            record(name, partial(work, **where), command=f"--nanogpt nanoGPT {given}")
-        else:
-            record(name, (RUNS | ON_GPU)[name], command="")
+    if chosen.names:
+        return chosen.names
+    if chosen.prepare:
+        return list(FOR_GPU)
+    able = {} if chosen.rehearse else RUNS | (BESIDE_NANOGPT if chosen.nanogpt else {})
+    if gpu or chosen.rehearse:
+        able |= ON_GPU | (BESIDE_NANOGPT_ON_GPU if chosen.nanogpt else {})
+    return list(able)
+
+
+def make(name: str, chosen: argparse.Namespace, ends: float) -> None:
+    """One run that was asked for, from its folder to its record."""
+    folder = KEPT / f"{'rehearsal' if chosen.rehearse else 'record'}-{name}"
+    device = "cuda" if name in FOR_GPU and not chosen.rehearse else "cpu"
+    job = Job(name, chosen.out or folder, device, chosen.rehearse, ends)
+    work, given = KNOWN[name], "--rehearse " if chosen.rehearse else ""
+    if name in FOR_NANOGPT:
+        work = partial(work, source=chosen.shakespeare, nanogpt=chosen.nanogpt)
+        given += "--nanogpt nanoGPT "
+        given += "" if chosen.shakespeare == "shakespeare" else "--shakespeare FILE "
+    # The code that runs is the code of now, whatever is committed while it runs.
+    commit = chosen.commit or records.commit()
+    found = record(
+        job, work, {"command": f"python -m tools.records {given}{name}", "commit": commit}
+    )
+    if job.out == folder:
+        if not job.rehearsal:
+            publish(job)
+        shutil.rmtree(folder)
+    print(name, found["figures"])
+
+
+def main() -> None:
+    chosen = parse()
+    ends = math.inf if chosen.minutes is None else time.monotonic() + 60 * chosen.minutes
+    asked = names(chosen)
+    if FOR_GPU.keys() & set(asked):
+        # A machine that is lent has no folder for caches; this one can be sent along.
+        os.environ.setdefault("TINYGPT_CACHE", str(KEPT / "cache"))
+    try:
+        for name in asked:
+            if chosen.prepare:
+                prepare(name)
+            else:
+                make(name, chosen, ends)
+    except (CheckpointError, CorpusError, TrainError) as error:
+        sys.exit(str(error))
+    except Unfinished as left:
+        print(f"The time is over, and what is done is kept: give the same command again. ({left})")
+        sys.exit(GOES_ON)
 
 
 if __name__ == "__main__":
