@@ -351,8 +351,11 @@ def swiglu_only_starts_too_quietly(seed: int) -> float:
     return behind[INIT_STD] - behind[0.1]
 
 
+# 3-training/copies-and-tables --------------------------------------------------------------------
+
+
 @headline(
-    page="3-training/better-and-bigger",
+    page="3-training/copies-and-tables",
     claim="After 300 steps a model with a head that copies knows whom the story has named, and one "
     "without it does not: it pays at least a nat less for that, each time a name comes again.",
     effect="nats a name for 'of this story?', without the head minus with it",
