@@ -16,7 +16,6 @@ import math
 import os
 import platform
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -34,7 +33,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from tqdm import tqdm
 
-from tinygpt import checkpoint, corpora, data, optim, parallel
+from tinygpt import checkpoint, corpora, data, optim, parallel, records
 from tinygpt.config import FREE, TrainConfig, TrainError
 from tinygpt.config import PRESETS as PRESETS  # train.PRESETS and train.configure, too
 from tinygpt.config import configure as configure
@@ -143,19 +142,21 @@ def learn(
     """Steps `start` to `steps` - 1, each one as it is done: its number, its loss, and the length of
     its gradient before clipping.
 
-    `batch(step)` gives rows of ids, padded with -1; at most `micro_batch` of them are computed at a
+    `batch(step)` gives rows of ids, padded with -1, and for a GPU does so in another thread: it
+    draws from generators of its own, if from any. At most `micro_batch` of them are computed at a
     time, and their gradients added, so that each token counts as much, in whichever piece and
     process it is. `factor(step)` is what the learning rates are multiplied by. A gradient longer
     than `clip` is shortened to it. Dropout depends on seed, step and the process alone.
     """
     parameters = list(loss_of.parameters())
     place = place or parallel.Place(parameters[0].device)
+    ready = data.onto(parameters[0].device, batch, range(start, steps))
     for step in range(start, steps):
         loss_of.train()
         random = np.random.SeedSequence([seed, step, place.rank])
         torch.manual_seed(int(random.generate_state(1)[0]))
         optim.scale(optimisers, factor(step))
-        rows = batch(step).to(parameters[0].device)
+        rows = next(ready)
         tokens = place.mean(predicted(rows).to(parameters[0].dtype))  # of a process
         pieces = rows.split(micro_batch or len(rows))
         loss = 0.0
@@ -419,6 +420,8 @@ LOOK = 10  # steps between two readings of the loss, as a GPU must wait for each
 class _Run:
     """A model, its optimisers, and how far they have come."""
 
+    pace = (0, 0.0)  # tokens, and the seconds that they took: see `_rate`
+
     def __init__(self, config: TrainConfig, texts: Prepared, place: parallel.Place):
         self.config, self.texts, self.place = config, texts, place
         self.valid = texts.valid.first(config.valid_texts, texts.tokenizer)
@@ -441,8 +444,9 @@ class _Run:
         torch.manual_seed(config.seed)
         sizes = replace(config.model, vocab_size=texts.tokenizer.vocab_size)
         self.model = GPT(sizes).to(place.device)
+        self.precision = _precision(config, place.device)
         if config.shard:
-            parallel.shard(self.model, place)
+            parallel.shard(self.model, place, self.precision)
         self.optimisers = optim.make(
             self.model,
             config.optimiser,
@@ -453,7 +457,6 @@ class _Run:
             betas=(config.beta_1, config.beta_2),
             momentum=config.momentum,
         )
-        self.precision = _precision(config, place.device)
         loss_of = (NextToken if sizes.causal else Masked)(self.model, self.precision)
         if config.compile or (config.compile is None and place.device.type == "cuda"):
             loss_of.compile()
@@ -492,7 +495,7 @@ class _Run:
             dynamic_ncols=True,
         )
         with bar, _signals() as stop, _events(config, place) as events:
-            recent, self._clocks = [], _clocks()
+            recent, self._clocks, first = [], _clocks(), self.step
             for step, loss, norm in self.steps():
                 self.step = step + 1
                 recent.append(torch.stack([loss, parallel.whole(norm)]))
@@ -503,7 +506,7 @@ class _Run:
                 read = place.mean(torch.stack(recent)).tolist()
                 asked = place.mean(torch.tensor(float(stop.is_set()), device=place.device)) > 0
                 self._check(read)
-                self._tell(bar, events, read, self._tick())
+                self._tell(bar, events, read, self._rate(self.step - len(read), first))
                 if due:
                     point = self._validate([loss for loss, _ in read])
                     events(f"valid bits a {self.unit}", point["valid_bits"], self.step)
@@ -512,6 +515,7 @@ class _Run:
                 if due or asked:
                     self._tick()
                     self._save()
+                    self._tick()
                 if asked and self.step < config.steps:
                     raise KeyboardInterrupt(
                         f"Stopped and saved at step {self.step}: python -m tinygpt train --out "
@@ -526,6 +530,19 @@ class _Run:
         for name, seconds in passed.items():
             self.sums[name] += seconds
         return passed["seconds"]
+
+    def _rate(self, begin: int, first: int) -> float | None:
+        """Tokens a second from step `begin` on, which go into the record's.
+
+        None for those after `first`, where this process began: torch.compile compiles in them.
+        Nobody looks at validation text in them, or saves.
+        """
+        seconds = self._tick()
+        if begin == first:
+            return None
+        tokens = sum(map(self.draws.tokens, range(begin, self.step)))
+        self.pace = self.pace[0] + tokens, self.pace[1] + seconds
+        return tokens / seconds
 
     def _check(self, read: list[list[float]]) -> None:
         for step, values in enumerate(read, start=self.step - len(read) + 1):
@@ -543,23 +560,22 @@ class _Run:
             "warm_up."
         )
 
-    def _tell(self, bar, events, read: list[list[float]], seconds: float) -> None:
+    def _tell(self, bar, events, read: list[list[float]], rate: float | None) -> None:
         config = self.config
         loss = sum(loss for loss, _ in read) / len(read)
         train, bits = self.texts.train, loss / math.log(2)
         if config.model.causal:
             bits *= len(train.ids) / train.num_chars
-        rate = sum(map(self.draws.tokens, range(self.step - len(read), self.step))) / seconds
         floor = config.model.causal and corpora.floor(config.corpus)
         gap = f" ({bits / floor - 1:+.0%} over the floor)" if floor else ""
         valid = f", validation {self.curve[-1]['valid_bits']:.3f}" if self.curve else ""
-        bar.set_postfix_str(
-            f"loss {loss:.3f}, {bits:.3f} bits a {self.unit}{gap}{valid}, {rate:,.0f} tokens/s"
-        )
+        speed = f", {rate:,.0f} tokens/s" if rate else ""
+        bar.set_postfix_str(f"loss {loss:.3f}, {bits:.3f} bits a {self.unit}{gap}{valid}{speed}")
         bar.update(self.step - bar.n)
         events("loss", loss, self.step)
         events("gradient", read[-1][1], self.step)
-        events("tokens a second", rate, self.step)
+        if rate:
+            events("tokens a second", rate, self.step)
 
     def _validate(self, losses: list[float]) -> dict:
         with torch.autocast(
@@ -588,6 +604,7 @@ class _Run:
             "curve": self.curve,
             "model": asdict(self.model.config),
             "text": self.texts.digest,
+            "pace": self.pace,
         }
         best = min(self.curve, key=lambda point: point["valid_bits"], default=None)
         if best and best is self.curve[-1] and best["step"] == self.step:
@@ -600,6 +617,7 @@ class _Run:
         parallel.scatter(tensors, self.model, self.optimisers)
         self.step, self.curve = about["step"], about["curve"]
         self.sums = {name: about[name] for name in self.sums}
+        self.pace = about.get("pace", self.pace)  # the first checkpoints had none
 
 
 def _clocks() -> dict[str, float]:
@@ -723,7 +741,7 @@ def _record(run: _Run, command: str) -> dict:
     figures = {
         "parameters": model.num_parameters(),
         "tokens_seen": seen,
-        "tokens_per_second": round(seen / run.sums["seconds"]),
+        "tokens_per_second": round(run.pace[0] / run.pace[1]) if run.pace[1] else None,
         "best_step": about["step"],
         "valid_bits": about["curve"][-1]["valid_bits"],
         **measured(model, texts.test, config.corpus),
@@ -731,7 +749,7 @@ def _record(run: _Run, command: str) -> dict:
     record = {
         "name": config.out.name,
         "command": command,
-        "commit": _commit(),
+        "commit": records.commit(),
         "date": datetime.now(UTC).date().isoformat(),
         "machine": machine(place),
         "versions": {name: version(name) for name in ("torch", "numpy", "tokenizers")},
@@ -793,15 +811,3 @@ def machine(place: parallel.Place) -> str:
         f"Python {platform.python_version()}, PyTorch {torch.__version__}, on {place.world} x "
         f"{gpu}, {os.cpu_count()} cores"
     )
-
-
-def _commit() -> str | None:
-    """The commit of the code, where it is a checkout."""
-    head = ["git", "rev-parse", "HEAD"]
-    try:
-        found = subprocess.run(
-            head, cwd=Path(__file__).parent, capture_output=True, text=True, check=False
-        )
-    except FileNotFoundError:  # no git
-        return None
-    return found.stdout.strip() or None
