@@ -9,7 +9,9 @@ import transformers
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinygpt import hf
+import storyland
+from tinygpt import hf, records
+from tinygpt.corpora import corpus
 from tinygpt.generate import generate
 from tinygpt.model import GPT, ModelError, preset
 from tinygpt.tokenizer import BPETokenizer, CharTokenizer
@@ -169,6 +171,18 @@ def test_their_generate_stops_at_our_end(tmp_path):
     theirs = transformers.AutoModelForCausalLM.from_pretrained(tmp_path)
     assert theirs.generation_config.eos_token_id == BPE.end_id
     assert transformers.AutoTokenizer.from_pretrained(tmp_path).eos_token_id == BPE.end_id
+
+
+def test_the_base_model_of_later_parts_is_one_of_theirs_exactly(tmp_path):
+    model, record = records.load("story-base")
+    assert model.num_parameters() <= 1_500_000 and record["figures"]["above_floor"] < 0.08
+    reader = BPETokenizer.train(corpus("storyland", size="1MB").train, model.config.vocab_size)
+    hf.save(model, reader, tmp_path)
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(tmp_path)
+    ids = torch.tensor([reader.encode("\n" + storyland.held_out()[0])])
+    with torch.no_grad():
+        logits, expected = model(ids), theirs(input_ids=ids).logits
+    assert (logits - expected).abs().max() < 5e-6 * expected.abs().max()
 
 
 def test_a_tokenizer_larger_than_the_model_is_refused(tmp_path):

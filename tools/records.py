@@ -57,6 +57,7 @@ RUNS = {
     "one-block": partial(record_storyland.gpt, num_layers=1, steps=4000),
     "gpt": partial(record_storyland.gpt, num_layers=4, steps=4000),
     "story-laptop": record_storyland.story,
+    "story-base": record_storyland.story,
     "ablations": by_name(record_training.ablations),
     "scaling": by_name(record_training.scaling),
     "isoflop": by_name(record_isoflop.isoflop),
