@@ -234,11 +234,7 @@ class Beside:
                 return kept
         self.job.check(str(one))
         print(one, flush=True)
-        try:
-            found = self.theirs(one) if one.side == "nanoGPT" else self.ours(one)
-        except subprocess.TimeoutExpired:
-            raise Unfinished(str(one)) from None
-        found = asdict(one) | found
+        found = asdict(one) | (self.theirs(one) if one.side == "nanoGPT" else self.ours(one))
         with self.kept.open("a") as file:
             file.write(json.dumps(found) + "\n")
         return found
@@ -385,17 +381,16 @@ def nats(model: torch.nn.Module, valid: data.Texts) -> float:
 def command(work: Path, call: list[str], device: str, left: float) -> float:
     """Run a script of nanoGPT: its seconds, by the clock that `clock` reads for ours.
 
-    TimeoutExpired if it takes more than `left` seconds.
+    Unfinished if it takes more than `left` seconds.
     """
     wall, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     threads = {"OMP_NUM_THREADS": "1"} if device == "cpu" else {}
-    subprocess.run(
-        [sys.executable, *call],
-        cwd=work,
-        env=os.environ | threads,
-        check=True,
-        timeout=None if math.isinf(left) else max(left, 0),
-    )
+    limit = None if math.isinf(left) else max(left, 0)
+    try:
+        run = [sys.executable, *call]
+        subprocess.run(run, cwd=work, env=os.environ | threads, check=True, timeout=limit)
+    except subprocess.TimeoutExpired:
+        raise Unfinished(f"nanoGPT's {Path(call[0]).name}") from None
     if device == "cuda":
         return time.perf_counter() - wall
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
