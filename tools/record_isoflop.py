@@ -24,8 +24,7 @@ JUDGES = {"valid": 100, "held_out": 200}  # stories of each
 BUDGETS = {
     1.6e10: ((1, 8), (1, 16), (1, 24), (1, 32), (2, 32)),
     6.4e10: ((1, 16), (1, 24), (1, 32), (2, 32), (2, 48)),
-    2.56e11: ((1, 24), (1, 32), (2, 32), (2, 48), (3, 64)),
-    1.024e12: ((1, 32), (2, 32), (2, 48), (3, 64), (4, 80)),
+    2.56e11: ((1, 24), (1, 32), (2, 32), (2, 48)),
 }
 
 
@@ -121,7 +120,7 @@ def point(name: str, budget: float, layers: int, width: int) -> dict:
 
 
 def isoflop(name: str) -> dict:
-    """The modern model at four budgets of computation, five sizes each, on tokens as they allow.
+    """The modern model at three budgets of computation, four or five sizes each.
 
     At each budget each size has a search of its own, by another seed and on validation text: its
     three learning rates are doubled or halved together until the best has a worse one on either
