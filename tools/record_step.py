@@ -36,7 +36,7 @@ LARGE = 1024  # rows and columns of the matrices whose product sets the rate
 
 # The search at several widths
 WIDTHS = (32, 64, 128, 256)
-ENDS = (32, 256)
+NARROW = (32, 64, 128)
 HEAD = 16  # numbers in a head of attention: a wider model has more heads
 BASE = 64  # the width at which all ways but Muon are the same
 SHORT = {"num_layers": 2, "context": 64, "tied": False}
@@ -44,8 +44,8 @@ STEPS, ROWS, WARM_UP = 100, 4, 10
 JUDGES = 128  # windows of validation text
 SEEDS = range(3)
 REST = 2.0**-7  # AdamW's rate beside Muon
-FIRST = -7  # the power of two where each search begins
-WAYS = {"usual": WIDTHS, "both": WIDTHS, "weights": ENDS, "rates": ENDS, "Muon": WIDTHS}
+FIRST, FIRST_OF_MUON = -7, -5  # the powers of two where the searches begin
+WAYS = {"usual": WIDTHS, "both": WIDTHS, "Muon": WIDTHS, "rates": NARROW, "weights": NARROW}
 
 
 def step_cost(name: str) -> dict:
@@ -215,10 +215,10 @@ def kept(name: str, width: int, way: str, power: int, seed: int) -> dict:
 
 
 def searched(name: str, width: int, way: str) -> dict[int, list[dict]]:
-    """Runs with each of SEEDS by power of two of the rate: FIRST first, then on until the best mean
+    """Runs with each of SEEDS by power of two of the rate: one first, then on until the best mean
     has two rates on either side, and each seed's best one."""
     way = "usual" if width == BASE and way != "Muon" else way  # they are the same there
-    tried, todo = {}, [FIRST]
+    tried, todo = {}, [FIRST_OF_MUON if way == "Muon" else FIRST]
     while todo:
         for power in todo:
             tried[power] = [kept(name, width, way, power, seed) for seed in SEEDS]
