@@ -20,6 +20,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
 
 import storyland
 from replications import headline
@@ -663,6 +665,106 @@ def sixteen_times_the_rows_learn_less(seed: int) -> float:
 def higher_rates_win_some_back(seed: int) -> float:
     """32 steps of 128 windows, both times."""
     return _bits_with(seed, 16, 1.0) - _bits_with(seed, 16, 2.0)
+
+
+# 3-training/what-a-step-costs --------------------------------------------------------------------
+
+
+@headline(
+    page="3-training/what-a-step-costs",
+    claim="A step takes 6 N + 12 L d T operations a token, N the numbers in matrices that "
+    "multiply, and keeps 16 d + H + 4 numbers a token and block: to within a hundredth.",
+    effect="the larger of the two shares by which count and formula differ, of three models",
+    below=0.01,
+)
+def a_step_costs_what_the_formulas_say(seed: int) -> float:
+    """Counted by FlopCounterMode, attention by plain products; measured by saved_tensors_hooks."""
+    draw, off = np.random.default_rng(seed), []
+    for _ in range(3):
+        L, H, V, T = (int(draw.integers(*ends)) for ends in ((1, 6), (1, 5), (50, 3000), (20, 300)))
+        d = 16 * H * int(draw.integers(1, 5))
+        sizes = {"context": T, "num_layers": L, "num_heads": H, "d_model": d}
+        model = GPT(preset("gpt2", vocab_size=V, **sizes))
+        rows = torch.from_numpy(draw.integers(V, size=(2, T + 1)))
+        own = {x.untyped_storage().data_ptr() for x in (rows, *model.parameters())}
+        kept = {}
+
+        def keep(tensor: Tensor, own: set = own, kept: dict = kept) -> Tensor:
+            storage = tensor.untyped_storage()
+            if storage.data_ptr() not in own:
+                kept[storage.data_ptr()] = storage.nbytes()
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            _next_loss(model, rows)
+        with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
+            _next_loss(model, rows).backward()
+        operations = 2 * T * (6 * (12 * L * d**2 + V * d) + 12 * L * d * T)
+        size = 2 * T * 4 * (L * (16 * d + H + 4) + 2 * d + 2 + V)
+        off.append(abs(counter.get_total_flops() / operations - 1))
+        off.append(abs(sum(kept.values()) / size - 1))
+    return max(off)
+
+
+@headline(
+    page="3-training/what-a-step-costs",
+    claim="With one rate for all, AdamW's best learning rate moves from a width of 128 to one of "
+    "32 by at least a factor of two more than with first weights and rates by width.",
+    effect="doublings of the best rate from 128 to 32, one rate for all minus by width",
+    above=1.0,
+)
+def the_best_rate_moves_with_width(seed: int) -> float:
+    """Six rates for each of two widths and two ways: 24 runs of 100 steps on fresh characters."""
+    moved = {
+        way: _best_power(seed, 32, way) - _best_power(seed, 128, way) for way in ("usual", "width")
+    }
+    return moved["usual"] - moved["width"]
+
+
+def _best_power(seed: int, width: int, way: str) -> float:
+    """The power of two of the best of six rates, by a parabola through it and its neighbours."""
+    powers = range(-10, -4)
+    nats = [_nats_of_width(seed, width, way, 2.0**power) for power in powers]
+    i = nats.index(min(nats))
+    if i in (0, len(nats) - 1):
+        return powers[i]
+    left, mid, right = nats[i - 1 : i + 2]
+    return powers[i] + (left - right) / (left - 2 * mid + right) / 2
+
+
+def _nats_of_width(seed: int, width: int, way: str, rate: float) -> float:
+    """Nats a character of two blocks after 100 steps of four windows of 64 characters."""
+    training, judges, vocab_size = _width_texts(seed)
+    torch.manual_seed(seed)
+    sizes = {"context": 64, "num_layers": 2, "num_heads": width // 16, "d_model": width}
+    model = GPT(preset("gpt2", vocab_size=vocab_size, tied=False, **sizes))
+    matrices = [m.weight for m in model.modules() if isinstance(m, torch.nn.Linear)]
+    ids = set(map(id, matrices))
+    others = [p for p in model.parameters() if id(p) not in ids]
+    share = 64 / width if way == "width" else 1.0
+    with torch.no_grad():
+        for matrix in [*matrices, model.head.weight]:  # the head twice
+            matrix *= math.sqrt(share)
+    groups = [
+        {"params": params, "lr": lr, "initial_lr": lr}
+        for params, lr in ((matrices, rate * share), (others, rate))
+    ]
+    adamw = torch.optim.AdamW(groups, betas=(0.9, 0.95), weight_decay=0.0)
+    rows = data.Draws(training, 65, 4, seed=seed, shifted=True)
+    falling = partial(schedule, steps=100, warm_up=10)
+    for _ in train.learn(train.NextToken(model), [adamw], rows, falling, steps=100, seed=seed):
+        pass
+    nats = train.bits_per_char(model, judges, 128) * math.log(2)
+    return nats if math.isfinite(nats) else math.inf
+
+
+@cache
+def _width_texts(seed: int) -> tuple[data.Texts, data.Texts, int]:
+    """Windows of 64 fresh characters to train on, 128 others to judge by; how many there are."""
+    text, judges = storyland.text(seed, 200_000), storyland.text(seed + 100_000, 20_000)
+    tokenizer = CharTokenizer.train(text + judges)
+    training, others = (data.stream(part, tokenizer, 64) for part in (text, judges[: 128 * 64]))
+    return training, others, tokenizer.vocab_size
 
 
 # 3-training/is-it-better -------------------------------------------------------------------------
