@@ -128,6 +128,20 @@ def test_shares_are_float32_and_what_is_multiplied_is_as_asked(group, dtype):
         assert weight.dtype == weight.grad.dtype == torch.float32
 
 
+def test_an_encoder_learns_the_same_where_it_is_shared_out(group):
+    rows, told = torch.randint(10, (8, 13)), []
+    for shared in (False, True):
+        torch.manual_seed(0)
+        model = GPT(preset("bert", vocab_size=11, context=12, num_layers=2, d_model=16))
+        if shared:
+            parallel.shard(model, group)
+        torch.manual_seed(1)  # the same places are hidden
+        loss = train.Masked(model)(rows)
+        loss.backward()
+        told.append([loss.detach(), *(parallel.whole(p.grad) for p in model.parameters())])
+    torch.testing.assert_close(*told)
+
+
 def test_a_batch_that_cannot_be_shared_equally_is_refused(place, monkeypatch):
     monkeypatch.setattr(
         parallel,

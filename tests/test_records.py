@@ -5,6 +5,7 @@ import torch
 
 from tinygpt import ladder, records
 from tinygpt.model import GPT, preset
+from tools.job import once
 
 NAMES = sorted(path.parent.name for path in records.FOLDER.glob("*/record.json"))
 
@@ -55,3 +56,17 @@ def test_what_the_records_measured_is_what_the_ladder_says():
 def test_a_record_that_is_not_there_gives_one_line():
     with pytest.raises(records.RecordError, match="There is no record 'gtp'; there are: .*gpt"):
         records.read("gtp")
+
+
+def test_a_run_that_is_kept_is_made_once_and_another_anew(tmp_path):
+    made = []
+
+    def make():
+        made.append(len(made))
+        return {"bits": made[-1]}
+
+    assert [once(tmp_path, {"seed": 0}, make) for _ in range(2)] == [{"bits": 0}] * 2
+    assert once(tmp_path, {"seed": 1}, make) == {"bits": 1}
+    with pytest.raises(ZeroDivisionError):
+        once(tmp_path, {"seed": 2}, lambda: 1 // 0)
+    assert once(tmp_path, {"seed": 2}, make) == {"bits": 2}

@@ -1,9 +1,14 @@
 """What a recorded run is told of where it is made, and until when."""
 
+import hashlib
+import json
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+
+from tinygpt import checkpoint
 
 
 class Unfinished(Exception):
@@ -33,3 +38,12 @@ class Job:
         """Unfinished, with what is to come, where no time is left."""
         if self.left() <= 0:
             raise Unfinished(what)
+
+
+def once(folder: Path, run: dict, make: Callable[[], dict]) -> dict:
+    """What `make()` gives, kept in `folder` under what `run` says of it: it is made once."""
+    digest = hashlib.sha256(json.dumps(run).encode()).hexdigest()[:16]
+    path = folder / f"{digest}.json"
+    if not path.exists():
+        checkpoint.write_json(path, make())
+    return checkpoint.read_json(path)

@@ -1,19 +1,16 @@
 """The recorded runs of the chapter on data: n-grams and a small GPT on clean and dirty text, and a
 GPT on repeated text.
 
-Every run is kept in runs/ until the record is whole, so that a command that was killed goes on
+Every run is kept until the record is whole, so that a command that was killed goes on
 where it was.
 """
 
-import hashlib
-import json
 import math
 import random
 import re
-import shutil
 import time
 import zlib
-from pathlib import Path
+from functools import partial
 
 import torch
 
@@ -24,6 +21,8 @@ from tinygpt.data import texts as encoded
 from tinygpt.model import GPT, preset
 from tinygpt.ngram import KneserNey
 from tinygpt.tokenizer import BPETokenizer
+from tools.job import Job, once
+from tools.record_training import MODERN, SMALL
 
 BUDGET = 300_000  # characters of training text, dirt included
 JUDGE = 22_000  # characters of fresh clean text
@@ -32,21 +31,7 @@ ORDER = 10  # of the n-grams, in characters
 STEPS, BATCH, CONTEXT = 200, 8, 224
 # The modern GPT of `record_training`, and the rates that its search found for this size on clean
 # text of another seed.
-MODEL = {
-    "num_layers": 2,
-    "num_heads": 4,
-    "d_model": 64,
-    "norm": "rmsnorm",
-    "norm_eps": 1e-6,
-    "bias": False,
-    "positions": "rotary",
-    "rotary_base": 1000.0,
-    "activation": "relu2",
-    "qk_norm": True,
-    "tied": False,
-    "zero_init": True,
-    "embedding_std": 0.3,
-}
+MODEL = SMALL | MODERN
 RATES = {
     "learning_rate": 2e-2,
     "matrix_learning_rate": 8e-2,
@@ -54,7 +39,6 @@ RATES = {
     "weight_decay": 0.0,
 }
 LARGEST, HALVINGS = 1_440_000, 5  # characters that are read about once, and how often halved
-KEPT = Path(__file__).parent.parent / "runs"
 
 # The dirt, as the page plants it
 
@@ -139,11 +123,6 @@ def repeated(seed: int) -> dict[str, list[str]]:
 
 def one(name: str, lines: list[str], seed: int, judge: list[str]) -> dict:
     """A small GPT after STEPS steps on these lines, and what it pays for the judge's."""
-    made_of = ["".join(lines), seed, STEPS, BATCH, CONTEXT, MODEL, RATES]
-    digest = hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:16]
-    path = KEPT / "record-data" / f"{digest}.json"
-    if path.exists():
-        return json.loads(path.read_text(encoding="utf-8"))
     torch.set_num_threads(1)
     started = time.process_time()
     tokenizer = BPETokenizer.train(corpus("storyland", size="1MB").train, vocab_size=1536)
@@ -166,9 +145,6 @@ def one(name: str, lines: list[str], seed: int, judge: list[str]) -> dict:
         run["bare"] = inside(model, tokenizer, short, short)
         run["in a page"] = inside(model, tokenizer, short, [pages[line] for line in short])
     print(f"{name:18} seed {seed}: {run['bits_per_char']:.3f}", flush=True)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.with_suffix(".part").write_text(json.dumps(run), encoding="utf-8")
-    path.with_suffix(".part").rename(path)
     return run
 
 
@@ -185,7 +161,7 @@ def inside(model: GPT, tokenizer: BPETokenizer, stories: list[str], pages: list[
     return bits / sum(len(story) - 1 for story in stories)
 
 
-def data(name: str) -> dict:
+def data(here: Job) -> dict:
     """Kneser-Ney 10-grams and a small GPT on BUDGET characters of Storyland, clean and with each
     kind of dirt, and the GPT on more and less text that is read once to 16 times. Five and three
     seeds; bits a character over the floor of fresh clean stories.
@@ -202,7 +178,9 @@ def data(name: str) -> dict:
             counted.setdefault(text, []).append(model.bits_per_char("".join(judge)) - floors[-1])
         if seed in GPT_SEEDS:
             for text, lines in (texts(seed) | repeated(seed)).items():
-                trained.setdefault(text, []).append(one(text, lines, seed, judge))
+                run = {"text": text, "lines": lines, "seed": seed, "steps": STEPS, "rates": RATES}
+                make = partial(one, text, lines, seed, judge)
+                trained.setdefault(text, []).append(once(here.out, run, make))
     found = {
         "training": {
             "budget": BUDGET,
@@ -232,7 +210,6 @@ def data(name: str) -> dict:
             "cpu_seconds": round(sum(run["cpu_seconds"] for of in trained.values() for run in of)),
         },
     }
-    shutil.rmtree(KEPT / f"record-{name}")
     return found
 
 

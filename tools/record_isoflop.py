@@ -4,9 +4,9 @@
 """
 
 import math
-import shutil
 import time
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -14,7 +14,8 @@ import torch
 import storyland
 from tinygpt import data, optim, train
 from tinygpt.model import GPT, preset
-from tools.record_training import CONTEXT, KEPT, MODERN, SCALING_RATES, SEARCH_SEED, bracket, kept
+from tools.job import Job
+from tools.record_training import CONTEXT, MODERN, SCALING_RATES, SEARCH_SEED, bracket, kept
 from tools.record_training import read as read_texts
 
 ROWS = 4  # of CONTEXT tokens, a step
@@ -87,7 +88,7 @@ def one(job: dict) -> dict:
     }
 
 
-def point(name: str, budget: float, layers: int, width: int) -> dict:
+def point(folder: Path, budget: float, layers: int, width: int) -> dict:
     """A size at a budget: at a learning rate of its own, then with the seeds that count."""
     vocab_size = read_texts("10MB")[0].vocab_size
     each = operations(layers, width, vocab_size)
@@ -99,9 +100,9 @@ def point(name: str, budget: float, layers: int, width: int) -> dict:
         "steps": round(budget / each),
         "judge": "valid",
     }
-    tried = bracket(name, job, run=one)
+    tried = bracket(folder, job, run=one)
     best = min(tried, key=tried.get)
-    search, *runs = (kept(name, job, seed, best, run=one) for seed in (SEARCH_SEED, *SEEDS))
+    search, *runs = (kept(folder, job, seed, best, run=one) for seed in (SEARCH_SEED, *SEEDS))
     rate = SCALING_RATES["matrix_learning_rate"]
     return {
         "layers": layers,
@@ -119,7 +120,7 @@ def point(name: str, budget: float, layers: int, width: int) -> dict:
     }
 
 
-def isoflop(name: str) -> dict:
+def isoflop(here: Job) -> dict:
     """The modern model at three budgets of computation, four or five sizes each.
 
     At each budget each size has a search of its own, by another seed and on validation text: its
@@ -129,7 +130,7 @@ def isoflop(name: str) -> dict:
     budgets = [
         {
             "operations": budget,
-            "points": [point(name, budget, layers, width) for layers, width in sizes],
+            "points": [point(here.out, budget, layers, width) for layers, width in sizes],
         }
         for budget, sizes in BUDGETS.items()
     ]
@@ -150,5 +151,4 @@ def isoflop(name: str) -> dict:
             "cpu_seconds": round(float(np.sum([one["cpu_seconds"] for one in points]))),
         },
     }
-    shutil.rmtree(KEPT / f"record-{name}")
     return found

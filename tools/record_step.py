@@ -1,14 +1,11 @@
 """The recorded runs of the chapter on what a step costs: its share of this machine's rate, and the
 best learning rate at several widths.
 
-Every training run is kept in runs/ until its record is whole, so that a command that was killed
-goes on where it was.
+Every training run is kept until its record is whole, so that a command that was killed goes on
+where it was.
 """
 
-import hashlib
-import json
 import math
-import shutil
 import statistics
 import time
 from collections.abc import Callable
@@ -25,8 +22,7 @@ from tinygpt import data, optim, train
 from tinygpt.corpora import corpus
 from tinygpt.model import GPT, preset
 from tinygpt.tokenizer import CharTokenizer
-
-KEPT = Path(__file__).parent.parent / "runs"
+from tools.job import Job, once
 
 # What a step takes
 COST_WIDTHS = (32, 64, 128, 256, 512)
@@ -48,7 +44,7 @@ FIRST, FIRST_OF_MUON = -7, -5  # the powers of two where the searches begin
 WAYS = {"usual": WIDTHS, "both": WIDTHS, "Muon": WIDTHS, "rates": NARROW, "weights": NARROW}
 
 
-def step_cost(name: str) -> dict:
+def step_cost(here: Job) -> dict:
     """Seconds of a training step of GPT-2 at five widths, beside those of its matrix products alone
     and of a product of large matrices; float32, one thread, medians of seven rounds.
 
@@ -198,30 +194,27 @@ def trained(width: int, way: str, rate: float, seed: int) -> float:
     return nats if math.isfinite(nats) else math.inf
 
 
-def kept(name: str, width: int, way: str, power: int, seed: int) -> dict:
+def kept(folder: Path, width: int, way: str, power: int, seed: int) -> dict:
     """`trained` at the rate 2 to the `power`, and its seconds of processor time; done once."""
     job = [width, way, power, seed, STEPS, ROWS, WARM_UP, JUDGES, REST, SHORT]
-    digest = hashlib.sha256(json.dumps(job).encode()).hexdigest()[:16]
-    path = KEPT / f"record-{name}" / f"{digest}.json"
-    if not path.exists():
+
+    def make() -> dict:
         started = time.process_time()
         nats = trained(width, way, 2.0**power, seed)
-        run = {"nats": nats, "cpu_seconds": time.process_time() - started}
         print(f"{way:8}{width:4} 2^{power:<3} seed {seed}: {nats:.3f}", flush=True)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.with_suffix(".part").write_text(json.dumps(run), encoding="utf-8")
-        path.with_suffix(".part").rename(path)
-    return json.loads(path.read_text(encoding="utf-8"))
+        return {"nats": nats, "cpu_seconds": time.process_time() - started}
+
+    return once(folder, {"job": job}, make)
 
 
-def searched(name: str, width: int, way: str) -> dict[int, list[dict]]:
+def searched(folder: Path, width: int, way: str) -> dict[int, list[dict]]:
     """Runs with each of SEEDS by power of two of the rate: one first, then on until the best mean
     has two rates on either side, and each seed's best one."""
     way = "usual" if width == BASE and way != "Muon" else way  # they are the same there
     tried, todo = {}, [FIRST_OF_MUON if way == "Muon" else FIRST]
     while todo:
         for power in todo:
-            tried[power] = [kept(name, width, way, power, seed) for seed in SEEDS]
+            tried[power] = [kept(folder, width, way, power, seed) for seed in SEEDS]
         mean = min(tried, key=lambda power: sum(run["nats"] for run in tried[power]))
         bests = [min(tried, key=lambda power: tried[power][seed]["nats"]) for seed in SEEDS]
         near = {mean - 2, mean - 1, mean + 1, mean + 2}
@@ -230,7 +223,7 @@ def searched(name: str, width: int, way: str) -> dict[int, list[dict]]:
     return tried
 
 
-def width(name: str) -> dict:
+def width(here: Job) -> dict:
     """The best learning rate of a small GPT at four widths, three seeds, by five ways to set first
     weights and rates.
 
@@ -239,7 +232,8 @@ def width(name: str) -> dict:
     """
     torch.set_num_threads(1)
     found = {
-        way: {width: searched(name, width, way) for width in widths} for way, widths in WAYS.items()
+        way: {width: searched(here.out, width, way) for width in widths}
+        for way, widths in WAYS.items()
     }
     runs = {
         (BASE, "", power, seed) if at == BASE and way != "Muon" else (at, way, power, seed): run
@@ -286,5 +280,4 @@ def width(name: str) -> dict:
             "cpu_seconds": round(sum(run["cpu_seconds"] for run in runs.values())),
         },
     }
-    shutil.rmtree(KEPT / f"record-{name}")
     return made

@@ -1,13 +1,10 @@
 """The recorded runs of Part 3 that are many small ones: pieces by themselves, and sizes.
 
-`python tools/records.py ablations scaling` repeats them. Every run is kept in runs/ until its
-record is whole, so that a command that was killed goes on where it was.
+`python -m tools.records ablations scaling` repeats them. Every run is kept until its record is
+whole, so that a command that was killed goes on where it was.
 """
 
-import hashlib
-import json
 import math
-import shutil
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
@@ -22,12 +19,12 @@ from tinygpt import data, optim, train
 from tinygpt.corpora import corpus
 from tinygpt.model import GPT, INIT_STD, preset
 from tinygpt.tokenizer import BPETokenizer
+from tools.job import Job, once
 
 CONTEXT = 224  # tokens: the longest story
 BATCH = 8  # stories a step
 VALID = 200_000  # characters of validation text
 LOOK = 50  # steps that a point of a training curve stands for
-KEPT = Path(__file__).parent.parent / "runs"
 
 # What is measured by itself: GPT-2 with this one change.
 SMALL = {"num_layers": 2, "num_heads": 4, "d_model": 64}
@@ -157,49 +154,49 @@ def one(job: dict) -> dict:
     }
 
 
-def kept(record: str, job: dict, seed: int, powers: int, run: Callable[[dict], dict] = one) -> dict:
+def kept(
+    folder: Path, job: dict, seed: int, powers: int, run: Callable[[dict], dict] = one
+) -> dict:
     """`run` with this seed, and the rates that are searched times 2 to the `powers`; done once."""
     rates = {
         name: rate * 2.0**powers if name in job["searched"] else rate
         for name, rate in job["rates"].items()
     }
     job = job | {"rates": rates, "seed": seed}
-    digest = hashlib.sha256(json.dumps(job).encode()).hexdigest()[:16]
-    path = KEPT / f"record-{record}" / f"{digest}.json"
-    if not path.exists():
+
+    def make() -> dict:
         done = run(job)
         bits = done[f"{job['judge']}_bits"]
         print(f"{job['name']:26} 2^{powers:<3} seed {seed:3}: {bits:.3f}", flush=True)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.with_suffix(".part").write_text(json.dumps(done), encoding="utf-8")
-        path.with_suffix(".part").rename(path)
-    return json.loads(path.read_text(encoding="utf-8"))
+        return done
+
+    return once(folder, job, make)
 
 
 # The search, and then the runs that count
 
 
-def bracket(record: str, job: dict, run: Callable[[dict], dict] = one) -> dict[int, float]:
+def bracket(folder: Path, job: dict, run: Callable[[dict], dict] = one) -> dict[int, float]:
     """Bits by power of two of the searched rates: 0 and 1 first, then on until the best of them has
     a worse one on either side."""
     tried, todo = {}, [0, 1]
     while todo:
         for power in todo:
-            bits = kept(record, job, SEARCH_SEED, power, run)["valid_bits"]
+            bits = kept(folder, job, SEARCH_SEED, power, run)["valid_bits"]
             tried[power] = math.inf if math.isnan(bits) else bits
         best = min(tried, key=tried.get)
         todo = [power for power in (best - 1, best + 1) if power not in tried]
     return tried
 
 
-def measured(record: str, job: dict, seeds: range, judge: str = "valid") -> dict:
+def measured(folder: Path, job: dict, seeds: range, judge: str = "valid") -> dict:
     """A job at the best of its rates, with each of the seeds: what the record says of it.
 
     Validation text chooses the rates; `judge` is what the runs that count are measured on.
     """
-    tried = bracket(record, job)
+    tried = bracket(folder, job)
     best = min(tried, key=tried.get)
-    runs = [kept(record, job | {"judge": judge}, seed, best) for seed in seeds]
+    runs = [kept(folder, job | {"judge": judge}, seed, best) for seed in seeds]
     searched = job["rates"][job["searched"][0]]
     return {
         "searched": job["searched"],
@@ -234,7 +231,7 @@ def job(name: str, changes: dict, rate: float = RATE, std=FIRST_STD, louder="eve
     }
 
 
-def ablations(name: str) -> dict:
+def ablations(here: Job) -> dict:
     """GPT-2 of a small size with one modern piece at a time on Storyland, five seeds each.
 
     Each has a search of its learning rate of its own, by another seed: the rate is doubled or
@@ -242,13 +239,13 @@ def ablations(name: str) -> dict:
     has AdamW at the best rate of GPT-2.
     """
     with ProcessPoolExecutor(2) as pool:
-        base = pool.submit(bracket, name, job("GPT-2", {}))
-        measure = partial(pool.submit, measured, name, seeds=SEEDS)
+        base = pool.submit(bracket, here.out, job("GPT-2", {}))
+        measure = partial(pool.submit, measured, here.out, seeds=SEEDS)
         quiet = {
             piece: measure(job=job(f"{piece}, quiet", changes, louder=where))
             for piece, (changes, where) in QUIET.items()
         }
-        low = [pool.submit(kept, name, job("GPT-2", {}), SEARCH_SEED, power) for power in LOW]
+        low = [pool.submit(kept, here.out, job("GPT-2", {}), SEARCH_SEED, power) for power in LOW]
         tried = base.result()
         best = RATE * 2.0 ** min(tried, key=tried.get)
         pieces = {
@@ -284,11 +281,10 @@ def ablations(name: str) -> dict:
             "runs": sum(len(run["tried"]) + len(run["valid_bits"]) for run in both) + len(LOW),
         },
     }
-    shutil.rmtree(KEPT / f"record-{name}")
     return found
 
 
-def scaling(name: str) -> dict:
+def scaling(here: Job) -> dict:
     """The modern model at five sizes on the same tokens of Storyland, and the law through them.
 
     Each size has a search of its own, by another seed and on validation text: its three learning
@@ -306,7 +302,7 @@ def scaling(name: str) -> dict:
         for layers, width in SIZES[::-1]  # what takes longest first
     ]
     with ProcessPoolExecutor(2) as pool:
-        measure = partial(measured, name, seeds=SCALING_SEEDS, judge="held_out")
+        measure = partial(measured, here.out, seeds=SCALING_SEEDS, judge="held_out")
         runs = list(pool.map(measure, jobs))[::-1]
     sizes = np.array([run["matrices"] for run in runs], dtype=float)
     bits = np.array([np.mean(run["held_out_bits"]) for run in runs])
@@ -331,7 +327,6 @@ def scaling(name: str) -> dict:
             "runs": sum(len(run["tried"]) + len(run["held_out_bits"]) for run in runs),
         },
     }
-    shutil.rmtree(KEPT / f"record-{name}")
     return found
 
 

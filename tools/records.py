@@ -20,7 +20,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable
-from functools import partial, wraps
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -41,29 +41,18 @@ from tools import (
 )
 from tools.job import Job, Unfinished
 
-
-def by_name(work: Callable[[str], dict]) -> Callable[[Job], dict]:
-    """`work`, which takes the name of its run, and keeps what it does in runs/ by itself."""
-
-    @wraps(work)
-    def named(job: Job) -> dict:
-        return work(job.name)
-
-    return named
-
-
 RUNS = {
     "distance": record_storyland.distance,
     "one-block": partial(record_storyland.gpt, num_layers=1, steps=4000),
     "gpt": partial(record_storyland.gpt, num_layers=4, steps=4000),
     "story-laptop": record_storyland.story,
     "story-base": record_storyland.story,
-    "ablations": by_name(record_training.ablations),
-    "scaling": by_name(record_training.scaling),
-    "isoflop": by_name(record_isoflop.isoflop),
-    "step-cost": by_name(record_step.step_cost),
-    "width": by_name(record_step.width),
-    "data": by_name(record_data.data),
+    "ablations": record_training.ablations,
+    "scaling": record_training.scaling,
+    "isoflop": record_isoflop.isoflop,
+    "step-cost": record_step.step_cost,
+    "width": record_step.width,
+    "data": record_data.data,
 }
 ON_GPU = {"gpt2-small-step": record_gpu.gpt2_small_step, "story-gpu": record_storyland.story}
 # These need nanoGPT's code, too.
