@@ -14,9 +14,9 @@ def rates(model, way, width):
     return {names[id(p)]: group["lr"] for group in groups for p in group["params"]}
 
 
-def begun(way, width):
+def begun(way, width, louder=1.0):
     torch.manual_seed(0)
-    return record_step.begin(60, width, way)
+    return record_step.begin(60, width, way, louder)
 
 
 @pytest.mark.parametrize("way", ["both", "rates", "weights"])
@@ -38,6 +38,15 @@ def test_by_width_what_sums_over_the_width_starts_smaller_and_moves_slower():
     assert found["embedding.weight"] == found["blocks.0.mlp.up.bias"] == 1.0
 
 
+def test_louder_first_weights_are_those_of_the_same_matrices_at_any_width():
+    for way in ("usual", "both"):
+        model, quiet = begun(way, 128, 5.0), begun(way, 128)
+        assert torch.allclose(model.head.weight, 5 * quiet.head.weight)
+        up, quiet_up = (m.blocks[0].mlp.up.weight for m in (model, quiet))
+        assert torch.allclose(up, 5 * quiet_up)
+        assert torch.equal(model.embedding.weight, quiet.embedding.weight)
+
+
 def test_muons_rate_is_that_of_the_blocks_matrices_alone():
     found = rates(begun("Muon", 32), "Muon", 32)
     assert found["blocks.0.mlp.down.weight"] == 1.0
@@ -45,7 +54,7 @@ def test_muons_rate_is_that_of_the_blocks_matrices_alone():
 
 
 def test_a_search_ends_with_two_rates_on_either_side_of_the_best(monkeypatch):
-    def kept(name, width, way, power, seed):
+    def kept(folder, width, way, power, seed, louder):
         return {"nats": abs(power + 9.4 + 0.3 * seed), "cpu_seconds": 0.0}
 
     monkeypatch.setattr(record_step, "kept", kept)

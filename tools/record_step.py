@@ -32,7 +32,6 @@ LARGE = 1024  # rows and columns of the matrices whose product sets the rate
 
 # The search at several widths
 WIDTHS = (32, 64, 128, 256)
-NARROW = (32, 64, 128)
 HEAD = 16  # numbers in a head of attention: a wider model has more heads
 BASE = 64  # the width at which all ways but Muon are the same
 SHORT = {"num_layers": 2, "context": 64, "tied": False}
@@ -41,7 +40,9 @@ JUDGES = 128  # windows of validation text
 SEEDS = range(3)
 REST = 2.0**-7  # AdamW's rate beside Muon
 FIRST, FIRST_OF_MUON = -7, -5  # the powers of two where the searches begin
-WAYS = {"usual": WIDTHS, "both": WIDTHS, "Muon": WIDTHS, "rates": NARROW, "weights": NARROW}
+WAYS = ("usual", "both", "Muon", "rates", "weights")
+ADAMS = ("usual", "both", "rates", "weights")
+LOUDER, ENDS = (2.5, 5.0), (32, 128)  # times the first weights, and the widths where that is tried
 
 
 def step_cost(here: Job) -> dict:
@@ -135,20 +136,20 @@ def read() -> tuple[CharTokenizer, data.Texts, data.Texts]:
     return tokenizer, training, judges
 
 
-def begin(vocab_size: int, width: int, way: str) -> GPT:
+def begin(vocab_size: int, width: int, way: str, louder: float = 1.0) -> GPT:
     """A fresh model of this width.
 
     usual, rates, Muon: the first weights of GPT-2, of standard deviation 0.02 at any width. both,
     weights: each matrix of the blocks at that times √(BASE / width), the output head at that times
-    BASE / width; embeddings are as in the others.
+    BASE / width; embeddings are as in the others. `louder` multiplies all of these matrices.
     """
     sizes = SHORT | {"num_heads": width // HEAD, "d_model": width}
     model = GPT(preset("gpt2", vocab_size=vocab_size, **sizes))
-    if way in ("both", "weights"):
-        with torch.no_grad():
-            for matrix in matrices(model):
-                matrix *= math.sqrt(BASE / width)
-            model.head.weight *= math.sqrt(BASE / width)
+    quieter = math.sqrt(BASE / width) if way in ("both", "weights") else 1.0
+    with torch.no_grad():
+        for matrix in matrices(model):
+            matrix *= louder * quieter
+        model.head.weight *= quieter
     return model
 
 
@@ -175,11 +176,11 @@ def optimisers(model: GPT, width: int, way: str, rate: float) -> list[Optimizer]
     return [AdamW(groups, betas=(0.9, 0.95), weight_decay=0.0, fused=True)]
 
 
-def trained(width: int, way: str, rate: float, seed: int) -> float:
+def trained(width: int, way: str, rate: float, seed: int, louder: float) -> float:
     """Nats a character on the validation text after a short run; inf where it is no number."""
     tokenizer, training, judges = read()
     torch.manual_seed(seed)
-    model = begin(tokenizer.vocab_size, width, way)
+    model = begin(tokenizer.vocab_size, width, way, louder)
     done = train.learn(
         train.NextToken(model),
         optimisers(model, width, way, rate),
@@ -194,27 +195,27 @@ def trained(width: int, way: str, rate: float, seed: int) -> float:
     return nats if math.isfinite(nats) else math.inf
 
 
-def kept(folder: Path, width: int, way: str, power: int, seed: int) -> dict:
+def kept(folder: Path, width: int, way: str, power: int, seed: int, louder: float) -> dict:
     """`trained` at the rate 2 to the `power`, and its seconds of processor time; done once."""
-    job = [width, way, power, seed, STEPS, ROWS, WARM_UP, JUDGES, REST, SHORT]
+    job = [width, way, power, seed, louder, STEPS, ROWS, WARM_UP, JUDGES, REST, SHORT]
 
     def make() -> dict:
         started = time.process_time()
-        nats = trained(width, way, 2.0**power, seed)
-        print(f"{way:8}{width:4} 2^{power:<3} seed {seed}: {nats:.3f}", flush=True)
+        nats = trained(width, way, 2.0**power, seed, louder)
+        print(f"{way:8}{width:4} x {louder} 2^{power:<3} seed {seed}: {nats:.3f}", flush=True)
         return {"nats": nats, "cpu_seconds": time.process_time() - started}
 
     return once(folder, {"job": job}, make)
 
 
-def searched(folder: Path, width: int, way: str) -> dict[int, list[dict]]:
+def searched(folder: Path, width: int, way: str, louder: float = 1.0) -> dict[int, list[dict]]:
     """Runs with each of SEEDS by power of two of the rate: one first, then on until the best mean
     has two rates on either side, and each seed's best one."""
     way = "usual" if width == BASE and way != "Muon" else way  # they are the same there
     tried, todo = {}, [FIRST_OF_MUON if way == "Muon" else FIRST]
     while todo:
         for power in todo:
-            tried[power] = [kept(folder, width, way, power, seed) for seed in SEEDS]
+            tried[power] = [kept(folder, width, way, power, seed, louder) for seed in SEEDS]
         mean = min(tried, key=lambda power: sum(run["nats"] for run in tried[power]))
         bests = [min(tried, key=lambda power: tried[power][seed]["nats"]) for seed in SEEDS]
         near = {mean - 2, mean - 1, mean + 1, mean + 2}
@@ -225,24 +226,38 @@ def searched(folder: Path, width: int, way: str) -> dict[int, list[dict]]:
 
 def width(here: Job) -> dict:
     """The best learning rate of a small GPT at four widths, three seeds, by five ways to set first
-    weights and rates.
+    weights and rates; and at two of the widths with louder first weights.
 
     Each way and width has the same search: the rate is doubled or halved until the best has worse
     ones on either side. At the width BASE four of the ways are one.
     """
     torch.set_num_threads(1)
-    found = {
-        way: {width: searched(here.out, width, way) for width in widths}
-        for way, widths in WAYS.items()
-    }
-    runs = {
-        (BASE, "", power, seed) if at == BASE and way != "Muon" else (at, way, power, seed): run
-        for way, widths in found.items()
-        for at, tried in widths.items()
-        for power, seeds in tried.items()
-        for seed, run in enumerate(seeds)
-    }
-    made = {
+    asked = [(1.0, way, at) for way in WAYS for at in WIDTHS]
+    asked += [(times, way, at) for times in LOUDER for way in ADAMS for at in ENDS]
+    found = {(times, way, at): searched(here.out, at, way, times) for times, way, at in asked}
+    once_each = [
+        run
+        for (_, way, at), tried in found.items()
+        if at != BASE or way in ("usual", "Muon")
+        for seeds in tried.values()
+        for run in seeds
+    ]
+
+    def nats(times: float) -> dict:  # by way, width and power of two of the rate, of each seed
+        told = {}
+        for (of, way, at), tried in found.items():
+            if of == times:
+                told.setdefault(way, {})[at] = {
+                    power: [round(run["nats"], 4) for run in tried[power]]
+                    for power in sorted(tried)
+                }
+        return told
+
+    def seconds_of(way: str, at: int) -> float:
+        runs = [run["cpu_seconds"] for seeds in found[1.0, way, at].values() for run in seeds]
+        return round(statistics.median(runs), 2)
+
+    return {
         "training": {
             "steps": STEPS,
             "rows": ROWS,
@@ -253,31 +268,11 @@ def width(here: Job) -> dict:
             "seeds": list(SEEDS),
             "model": SHORT | {"head": HEAD},
         },
-        "ways": {
-            way: {
-                at: {
-                    power: [round(run["nats"], 4) for run in tried[power]]
-                    for power in sorted(tried)
-                }
-                for at, tried in widths.items()
-            }
-            for way, widths in found.items()
-        },
-        "seconds_of_a_run": {
-            way: {
-                at: round(
-                    statistics.median(
-                        run["cpu_seconds"] for seeds in tried.values() for run in seeds
-                    ),
-                    2,
-                )
-                for at, tried in widths.items()
-            }
-            for way, widths in found.items()
-        },
+        "ways": nats(1.0),
+        "louder": {times: nats(times) for times in LOUDER},
+        "seconds_of_a_run": {way: {at: seconds_of(way, at) for at in WIDTHS} for way in WAYS},
         "figures": {
-            "runs": len(runs),
-            "cpu_seconds": round(sum(run["cpu_seconds"] for run in runs.values())),
+            "runs": len(once_each),
+            "cpu_seconds": round(sum(run["cpu_seconds"] for run in once_each)),
         },
     }
-    return made
