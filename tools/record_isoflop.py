@@ -25,7 +25,7 @@ JUDGES = {"valid": 100, "held_out": 200}  # stories of each
 BUDGETS = {
     1.6e10: ((1, 8), (1, 16), (1, 24), (1, 32), (2, 32)),
     6.4e10: ((1, 16), (1, 24), (1, 32), (2, 32), (2, 48)),
-    2.56e11: ((1, 24), (1, 32), (1, 48), (2, 32), (2, 48)),
+    2.56e11: ((1, 24), (1, 32), (1, 48), (1, 64), (2, 32), (2, 48)),
 }
 
 
@@ -121,7 +121,7 @@ def point(folder: Path, budget: float, layers: int, width: int) -> dict:
 
 
 def isoflop(here: Job) -> dict:
-    """The modern model at three budgets of computation, five sizes each.
+    """The modern model at three budgets of computation, five or six sizes each.
 
     At each budget each size has a search of its own, by another seed and on validation text: its
     three learning rates are doubled or halved together until the best has a worse one on either
