@@ -23,12 +23,12 @@ from storyland.measure import Entropy, Estimate, entropy, mutual_information
 from storyland.mentions import DISTANCES, Mention, bits_by_distance, mentions
 from storyland.page import read
 from storyland.sampler import Story
-from storyland.words import join, split
+from storyland.words import join, pieces, split
 
 __all__ = [
     "DISTANCES", "HIDDEN", "Entropy", "Estimate", "Grammar", "Mention", "Oracle", "Story",
     "bits_by_distance", "entropy", "grammar", "held_out", "held_out_stories", "join", "mentions",
-    "mutual_information", "read", "split", "stories", "text",
+    "mutual_information", "pieces", "read", "split", "stories", "text",
 ]
 
 # The facts that no story says outright: a reader can only infer them.

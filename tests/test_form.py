@@ -24,6 +24,8 @@ MARKDOWN = sorted((ROOT / "chapters").rglob("*.md"))
 MAX_LINES = 15
 MAX_WIDTH = 80
 MAX_OUTPUT = 200_000  # bytes
+MAX_POINTS = 480  # of a figure: on a phone its letters are then at least 8 pixels high
+PICTURES = {"image/png", "image/jpeg", "image/svg+xml"}
 TAGS_OF_HTML = {"small", "u", "br", "kbd", "sub", "sup", "details", "summary"}
 # A path of somebody's machine, or a note to oneself.
 FORBIDDEN = re.compile(
@@ -228,17 +230,38 @@ def shown(cell):
     """What a cell shows in words; the letters that a picture is stored in may spell anything."""
     for output in cell.outputs:
         yield str(output.get("text", ""))
-        yield from (str(v) for k, v in output.get("data", {}).items() if k != "image/png")
+        yield from (str(v) for k, v in output.get("data", {}).items() if k not in PICTURES)
 
 
 def figure_problems(notebook):
-    """Each figure says in words what it shows."""
+    """Each figure is an SVG of a width that a phone shows, and says in words what it shows.
+
+    Code that only draws is folded, and code that draws does nothing else.
+    """
     found = []
     for cell in code_cells(notebook):
-        pictured = any("image/png" in output.get("data", {}) for output in cell.outputs)
-        alt = cell.metadata.get("mystnb", {}).get("image", {}).get("alt", "")
-        if pictured and len(alt.split()) < 4:
+        pictures = [
+            (kind, data)
+            for output in cell.outputs
+            for kind, data in output.get("data", {}).items()
+            if kind in PICTURES
+        ]
+        if not pictures:
+            continue
+        said = cell.metadata.get("mystnb", {})
+        if len(said.get("image", {}).get("alt", "").split()) < 4:
             found.append(f"{name(cell)} shows a figure; say what it shows in mystnb.image.alt")
+        if len(said.get("figure", {}).get("caption", "").split()) < 4:
+            found.append(f"{name(cell)} shows a figure; say what to see in mystnb.figure.caption")
+        if "hide-input" not in tags(cell):
+            found.append(f"{name(cell)} shows a figure; draw it in a cell tagged hide-input")
+        for kind, data in pictures:
+            if kind != "image/svg+xml":
+                found.append(f"{name(cell)} shows a {kind}: call style.use() before it is drawn")
+            elif (width := float(re.search(r'width="([\d.]+)pt"', data)[1])) > MAX_POINTS:
+                found.append(f"{name(cell)} is {width:.0f} pt wide; at most {MAX_POINTS}")
+        if any("text" in output for output in cell.outputs):
+            found.append(f"{name(cell)} prints and draws; do that in two cells")
     return found
 
 
@@ -400,7 +423,11 @@ def cell(source, tags=(), **more):
 
 
 PNG = new_output("display_data", data={"image/png": "iVBORw0KGgo="})
-ALT = {"mystnb": {"image": {"alt": "Bars that fall from left to right."}}}
+SVG = new_output("display_data", data={"image/svg+xml": '<svg width="400.5pt"></svg>'})
+WIDE = new_output("display_data", data={"image/svg+xml": '<svg width="700pt"></svg>'})
+TEXT = new_output("stream", name="stdout", text="1")
+BARS = {"image": {"alt": "Bars that fall from left to right."}}
+ALT = {"mystnb": BARS | {"figure": {"caption": "The bars fall to the right."}}}
 SCRIPT = new_output("display_data", data={"text/html": "<script>1</script>"})
 WARNING = new_output("stream", name="stderr", text="UserWarning")
 ERROR = new_output("error", ename="ValueError", evalue="", traceback=[])
@@ -436,10 +463,16 @@ HUGE = new_output("stream", name="stdout", text="x" * (MAX_OUTPUT + 1))
             cell("f()", outputs=[SCRIPT]),
             cell("f()", ["stepper"], outputs=[SCRIPT]),
         ),
-        (
-            figure_problems,
-            cell("plt.show()", outputs=[PNG]),
-            cell("plt.show()", outputs=[PNG], metadata=ALT),
+        *(
+            (figure_problems, bad, cell("plt.show()", ["hide-input"], outputs=[SVG], metadata=ALT))
+            for bad in (
+                cell("plt.show()", ["hide-input"], outputs=[SVG]),
+                cell("plt.show()", ["hide-input"], outputs=[SVG], metadata={"mystnb": BARS}),
+                cell("plt.show()", ["hide-input"], outputs=[PNG], metadata=ALT),
+                cell("plt.show()", ["hide-input"], outputs=[WIDE], metadata=ALT),
+                cell("plt.show()", ["hide-input"], outputs=[TEXT, SVG], metadata=ALT),
+                cell("plt.show()", outputs=[SVG], metadata=ALT),
+            )
         ),
         (empty_problems, cell(" \n"), cell("x")),
     ],

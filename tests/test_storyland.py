@@ -48,6 +48,9 @@ def test_hardly_a_story_ever_comes_twice():
 def test_words_and_text_are_two_views_of_one_thing():
     for story in STORIES:
         assert storyland.split(story.text) == story.words
+        pieces = storyland.pieces(story.text)
+        assert "".join(pieces) == story.text
+        assert [piece.strip(" ") for piece in pieces] == story.words
         assert storyland.join(story.words) == story.text
         assert story.text.count("\n") == 1 and story.text.endswith("\n")
 

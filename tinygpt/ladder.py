@@ -47,31 +47,43 @@ def rung(
     elif abs(stored[name]["bits_per_char"] - bits_per_char) > tolerance:
         raise LadderError(
             f"{name!r} measures {bits_per_char:.4f} bits per character here, the record says "
-            f"{stored[name]['bits_per_char']:.4f}; if the model has changed, `make notebooks`")
+            f"{stored[name]['bits_per_char']:.4f}; if the model has changed, `make notebooks`"
+        )
 
 
 def show(through: str | None = None) -> None:
-    """Prints and draws the ladder, up to a chapter."""
+    """Draws the ladder up to a chapter, whose own rungs stand out.
+
+    What counts is how far a rung is above the floor, and on a scale of powers of ten the last rungs
+    can be told apart. The floor itself has no place there: it is where the scale never ends.
+    """
     import matplotlib.pyplot as plt
 
-    steps = rungs(through)
-    floor = next((step["bits_per_char"] for step in steps if step["name"] == "floor"), None)
-    print(f"{'':24}bits per character")
-    for step in steps:
-        times = f"   {step['bits_per_char'] / floor:5.1f} x the floor" if floor else ""
-        print(f"{step['name']:24}{step['bits_per_char']:8.3f}{times}")
+    from tinygpt import style
 
-    names, bits = [s["name"] for s in steps], [s["bits_per_char"] for s in steps]
-    figure, axes = plt.subplots(figsize=(7, 0.6 + 0.32 * len(steps)))
-    axes.barh(names, bits, color=["C2" if name == "floor" else "C0" for name in names])
-    axes.grid(axis="y", visible=False)
+    steps = rungs(through)
+    floor = next(step["bits_per_char"] for step in steps if step["name"] == "floor")
+    steps = [step for step in steps if step["bits_per_char"] > floor]
+    newest = through or max((step["chapter"] for step in steps), key=_order)
+    _, axes = plt.subplots(figsize=(5.8, 0.9 + 0.3 * len(steps)))
+    for place, step in enumerate(steps):
+        bits = step["bits_per_char"]
+        colour = style.BLUE if step["chapter"] == newest else style.GREY
+        axes.plot([bits - floor], [place], "o", color=colour)
+        axes.annotate(
+            f"{bits:.3f}, {bits / floor:.3g} × floor",
+            (bits - floor, place),
+            xytext=(7, 0),
+            textcoords="offset points",
+            color=colour,
+            va="center",
+            fontsize="small",
+        )
+    axes.set_yticks(range(len(steps)), [step["name"] for step in steps])
     axes.invert_yaxis()
-    axes.set_xlabel("bits per character on the held-out stories (less is better)")
-    if floor:
-        axes.axvline(floor, color="C2", linewidth=1)
-    for place, value in enumerate(bits):
-        axes.text(value + 0.03, place, f"{value:.2f}", va="center", fontsize=9)
-    axes.set_xlim(0, max(bits, default=1) * 1.1)
+    axes.set_xscale("log")
+    axes.set_xlabel(f"bits a character above the floor of {floor:.3f} (less is better)")
+    axes.grid(axis="x")
     plt.show()
 
 

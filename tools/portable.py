@@ -21,7 +21,8 @@ from tqdm import tqdm
 
 from tools.notebooks import NotebookError, execute, find, read, shown, tags
 
-COMPARED = "text/plain", "text/html", "text/latex", "text/markdown", "image/svg+xml"
+COMPARED = "text/plain", "text/html", "text/latex", "text/markdown"
+PICTURES = {"image/png", "image/svg+xml"}
 SHOWN = 4  # lines of a difference
 
 
@@ -57,7 +58,7 @@ def printed(cell):
     for output in cell.get("outputs", []):
         data = output.get("data", {})
         texts = [output.get("text", "")] + [data[kind] for kind in COMPARED if kind in data]
-        if "image/png" in data:
+        if PICTURES & set(data):
             texts = []  # nor its size, which stands beside it as text
         lines += [line for text in texts for line in text.splitlines()]
         lines += [f"{output[key]}" for key in ("ename", "evalue") if key in output]
