@@ -176,6 +176,22 @@ PRESETS = {
         "steps": 15_000,
         "every": 500,
     },
+    # An encoder of the same size, which reads the same stories once, with gaps.
+    "story-bert": STORY
+    | {
+        "size": "130MB",
+        "model": preset(
+            "bert", vocab_size=1536, context=224, num_layers=5, num_heads=4, d_model=128
+        ),
+        "rows": "lines",
+        "learning_rate": 2.5e-3,
+        "matrix_learning_rate": 0.015,
+        "embedding_learning_rate": 1e-2,
+        "warm_up": 100,
+        "batch_size": 16,
+        "steps": 15_000,
+        "every": 500,
+    },
     "story-gpu": STORY
     | {
         "size": "100MB",

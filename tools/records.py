@@ -47,6 +47,7 @@ RUNS = {
     "gpt": partial(record_storyland.gpt, num_layers=4, steps=4000),
     "story-laptop": record_storyland.story,
     "story-base": record_storyland.story,
+    "story-bert": record_storyland.story,
     "ablations": record_training.ablations,
     "scaling": record_training.scaling,
     "isoflop": record_isoflop.isoflop,
