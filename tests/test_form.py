@@ -265,6 +265,13 @@ def figure_problems(notebook):
     return found
 
 
+def colab_problems(notebook):
+    """A notebook that is opened on Google Colab brings the course by itself."""
+    if notebook.cells[0].source != notebooks.COLAB:
+        return ["it does not begin with the cell for Colab; tools/notebooks.py adds it"]
+    return []
+
+
 def empty_problems(notebook):
     return [f"{name(cell)} is empty" for cell in notebook.cells if not cell.source.strip()]
 
@@ -341,7 +348,7 @@ def test_a_notebook_is_well_formed(path):
     for cell in code_cells(notebook):
         for text in [cell.source, *shown(cell)]:
             found += [f"{name(cell)}: {problem}" for problem in word_problems(text)]
-    for check in NOTEBOOK_CHECKS:
+    for check in [*NOTEBOOK_CHECKS, colab_problems]:
         found += check(notebook)
     nothing(found)
 
@@ -475,6 +482,7 @@ HUGE = new_output("stream", name="stdout", text="x" * (MAX_OUTPUT + 1))
             )
         ),
         (empty_problems, cell(" \n"), cell("x")),
+        (colab_problems, cell("import tinygpt"), notebooks.colab_cell()),
     ],
 )
 def test_a_check_of_notebooks_catches_a_bad_example_and_passes_a_good_one(check, bad, good):

@@ -16,6 +16,7 @@ KNOWN = {  # tag: who reads it, and what it does
     "hide-input": "MyST-NB folds the code",
     "hide-output": "MyST-NB folds the output",
     "hide-cell": "MyST-NB folds both",
+    "remove-cell": "MyST-NB leaves the cell out",
     "long": "test_form: the cell may have more than 15 lines",
     "stepper": "test_form: the cell shows a script",
     "ran": "tools/notebooks.py: the last cell, which says when the page ran",

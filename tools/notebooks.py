@@ -33,6 +33,19 @@ METADATA = {
 }
 # What the book and nbgrader read; editors' own marks (folding, timing, paths) go.
 CELL_METADATA = {"deletable", "editable", "mystnb", "nbgrader", "ran", "tags"}
+# The first cell of every notebook. The book leaves it out; elsewhere than on Colab it does nothing.
+COLAB = """\
+# On Google Colab: bring the course, and keep the PyTorch that is there.
+import importlib.util
+import sys
+
+if "google.colab" in sys.modules and not importlib.util.find_spec("tinygpt"):
+    !git clone -q --depth 1 {repository} course
+    !pip list --format freeze | grep -E "^(torch|numpy)==" > kept.txt
+    %pip install -q -c kept.txt -e course
+    sys.path.insert(0, "course")""".format(
+    repository="https://github.com/storyland-course/storyland-course"
+)
 
 
 class NotebookError(Exception):
@@ -123,6 +136,13 @@ def digest(notebook):
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
+def colab_cell():
+    """What brings the course to Google Colab, as the first cell of a notebook."""
+    cell = nbformat.v4.new_code_cell(COLAB, metadata={"tags": ["remove-cell"]})
+    cell.id = "colab"
+    return cell
+
+
 def has_ran_cell(path):
     """Pages of the book say when they ran; labs are made from solutions/, which do not."""
     return "solutions" not in Path(path).resolve().parts
@@ -179,6 +199,8 @@ def run(path):
     stored = [cell for cell in old.cells if "ran" in tags(cell)]
     old.cells = [cell for cell in old.cells if "ran" not in tags(cell)]
     new = copy.deepcopy(old)
+    if path.is_relative_to(ROOT):
+        new.cells = [colab_cell(), *(cell for cell in new.cells if cell.id != "colab")]
     start = processor_seconds()
     # ladder.rung stores a result only when this is set; everywhere else it compares.
     execute(new, path, TINYGPT_RECORD="1")
