@@ -98,7 +98,9 @@ def power(num_seeds: int, difference: float, spread: float, confidence: float = 
     Behavioral Sciences", 1988.
     """
     edge = stats.t.ppf((1 + confidence) / 2, num_seeds - 1)
-    return float(stats.nct.sf(edge, num_seeds - 1, abs(difference) / spread * math.sqrt(num_seeds)))
+    return float(
+        stats.nct.sf(edge, num_seeds - 1, abs(difference) / spread * math.sqrt(num_seeds))
+    )
 
 
 def seeds_needed(

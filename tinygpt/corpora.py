@@ -60,9 +60,8 @@ class Corpus:
     source: str
 
     def __repr__(self) -> str:
-        sizes = ", ".join(
-            f"{part} {len(getattr(self, part)):,}" for part in ("train", "valid", "test")
-        )
+        sizes = ", ".join(f"{part} {len(getattr(self, part)):,}"
+                          for part in ("train", "valid", "test"))
         return f"Corpus({self.name!r}: {sizes} characters)"
 
 
@@ -94,9 +93,8 @@ DOWNLOADS = {
 NAMES = ("storyland", "pydocs", *DOWNLOADS)
 
 
-def corpus(
-    name: str | Path, *, size: int | str = "1MB", cache_dir: str | Path | None = None
-) -> Corpus:
+def corpus(name: str | Path, *, size: int | str = "1MB",
+           cache_dir: str | Path | None = None) -> Corpus:
     """Return the text called `name`, or the text file at that path, in its three parts.
 
     - ``"storyland"``: training stories from seed 1, at least `size` characters of them (``"1MB"``
@@ -133,10 +131,8 @@ def corpus(
     path = Path(name).expanduser()
     looks_like_path = isinstance(name, Path) or path.suffix or path.name != name
     if not (looks_like_path or path.exists()):
-        raise CorpusError(
-            f"There is no corpus {name!r}: choose {', '.join(NAMES)}, "
-            "or give the path of a text file."
-        )
+        raise CorpusError(f"There is no corpus {name!r}: choose {', '.join(NAMES)}, "
+                          "or give the path of a text file.")
     text = _decode(_read_file(path), str(path))
     return Corpus(path.name, *_split(text, str(path)), source=str(path))
 
@@ -181,22 +177,19 @@ def cache_folder(cache_dir: str | Path | None = None) -> Path:
 def _storyland(num_characters: int) -> Corpus:
     import storyland
 
-    return Corpus(
-        "storyland",
-        train=storyland.text(seed=1, size=num_characters),
-        valid=storyland.text(seed=2, size=max(1, num_characters // 20)),
-        test="".join(storyland.held_out()),
-        source="storyland: train seed 1, valid seed 2, test the held-out stories",
-    )
+    return Corpus("storyland",
+                  train=storyland.text(seed=1, size=num_characters),
+                  valid=storyland.text(seed=2, size=max(1, num_characters // 20)),
+                  test="".join(storyland.held_out()),
+                  source="storyland: train seed 1, valid seed 2, test the held-out stories")
 
 
 def _num_characters(size: int | str) -> int:
     match = re.fullmatch(r"(\d+(?:\.\d+)?) ?([kMG]?)B?", str(size))
     number = int(float(match[1]) * {"": 1, "k": 1e3, "M": 1e6, "G": 1e9}[match[2]]) if match else 0
     if number < 1:
-        raise CorpusError(
-            f'The size {size!r} is not a number of characters: write "200kB", "1MB" or 1000000.'
-        )
+        raise CorpusError(f"The size {size!r} is not a number of characters: "
+                          'write "200kB", "1MB" or 1000000.')
     return number
 
 
@@ -212,10 +205,8 @@ def _pydocs() -> Corpus:
             else:
                 seen.add(paragraph)
                 kept.append(paragraph)
-    source = (
-        f"pydoc_data.topics of Python {platform.python_version()}, "
-        f"without {repeated} repeated paragraphs"
-    )
+    source = (f"pydoc_data.topics of Python {platform.python_version()}, "
+              f"without {repeated} repeated paragraphs")
     return Corpus("pydocs", *_split("\n\n".join(kept) + "\n", "pydocs"), source=source)
 
 
@@ -228,9 +219,8 @@ def _read_file(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except FileNotFoundError:
-        raise CorpusError(
-            f"{path} does not exist: check the path (the working folder is {Path.cwd()})."
-        ) from None
+        raise CorpusError(f"{path} does not exist: check the path (the working folder is "
+                          f"{Path.cwd()}).") from None
     except OSError as error:
         raise CorpusError(f"{path} cannot be read ({error.strerror or error}).") from None
 
@@ -243,10 +233,8 @@ def _decode(data: bytes, where: str) -> str:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        raise CorpusError(
-            f"{where} is not UTF-8: the byte at offset {error.start} (line {line}) "
-            f"is 0x{data[error.start]:02x}; save the file as UTF-8."
-        ) from None
+        raise CorpusError(f"{where} is not UTF-8: the byte at offset {error.start} (line {line}) "
+                          f"is 0x{data[error.start]:02x}; save the file as UTF-8.") from None
     return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
 
 
@@ -263,10 +251,8 @@ def _split(text: str, where: str) -> tuple[str, str, str]:
     first, second = cut(90), cut(95)
     parts = text[:first], text[first:second], text[second:]
     if not all(parts):
-        raise CorpusError(
-            f"{where} has {len(text):,} characters, too few to cut into three parts: "
-            "give a longer text."
-        )
+        raise CorpusError(f"{where} has {len(text):,} characters, too few to cut into three parts: "
+                          "give a longer text.")
     return parts
 
 
@@ -286,24 +272,20 @@ def _downloaded(name: str, cache_dir: str | Path | None) -> bytes:
             with FileLock(folder / f"{name}.lock"):
                 fault = _fault(path, remote)  # another process may have brought it meanwhile
                 if fault and path.exists():
-                    warnings.warn(
-                        f"{path} is damaged ({fault}); downloading it again.", stacklevel=3
-                    )
+                    warnings.warn(f"{path} is damaged ({fault}); downloading it again.",
+                                  stacklevel=3)
                 if fault:
                     _download(name, remote, path)
         return path.read_bytes()
     except OSError as error:  # of the disk: those of the network have become CorpusErrors
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             _part(path).unlink(missing_ok=True)
-            raise CorpusError(
-                f"{name}: the disk is full; {folder} needs {remote.size / 1e6:.1f} "
-                "MB. Free some, or set TINYGPT_CACHE to a folder elsewhere."
-            ) from None
-        raise CorpusError(
-            f"{name}: the cache folder {folder} cannot be used "
-            f"({error.strerror or error}); "
-            "set TINYGPT_CACHE to a folder you can write to."
-        ) from None
+            raise CorpusError(f"{name}: the disk is full; {folder} needs {remote.size / 1e6:.1f} "
+                              "MB. Free some, or set TINYGPT_CACHE to a folder elsewhere."
+                              ) from None
+        raise CorpusError(f"{name}: the cache folder {folder} cannot be used "
+                          f"({error.strerror or error}); "
+                          "set TINYGPT_CACHE to a folder you can write to.") from None
 
 
 def _part(path: Path) -> Path:
@@ -336,21 +318,17 @@ def _download(name: str, remote: Download, path: Path) -> None:
         if _size(part) < remote.size:
             _request(name, remote, path)
     if _size(part) < remote.size:
-        raise CorpusError(
-            f"{name}: the connection to {urlsplit(remote.url).hostname} keeps "
-            f"breaking ({_size(part):,} of {remote.size:,} bytes are here). "
-            "Run this again: it goes on from there."
-        )
+        raise CorpusError(f"{name}: the connection to {urlsplit(remote.url).hostname} keeps "
+                          f"breaking ({_size(part):,} of {remote.size:,} bytes are here). "
+                          "Run this again: it goes on from there.")
     fault = _fault(part, remote)
     if not fault:
         os.replace(part, path)
         return
     part.unlink()
     if not resumed:
-        raise CorpusError(
-            f"{name}: {remote.url} sent a wrong file ({fault}); it was removed. Run "
-            "this again; if it stays so, something on the way changes the file."
-        )
+        raise CorpusError(f"{name}: {remote.url} sent a wrong file ({fault}); it was removed. Run "
+                          "this again; if it stays so, something on the way changes the file.")
     _download(name, remote, path)  # the old part may be to blame: once more, from nothing
 
 
@@ -367,49 +345,35 @@ def _request(name: str, remote: Download, path: Path) -> None:
     try:
         response = requests.get(remote.url, headers=headers, stream=True, timeout=TIMEOUT)
     except requests.Timeout:
-        raise CorpusError(
-            f"{name}: {host} did not answer within {TIMEOUT} seconds. Try again "
-            'later; corpus("storyland") needs no network.'
-        ) from None
+        raise CorpusError(f"{name}: {host} did not answer within {TIMEOUT} seconds. Try again "
+                          'later; corpus("storyland") needs no network.') from None
     except requests.exceptions.SSLError:
-        raise CorpusError(
-            f"{name}: the certificate of {host} could not be verified; is there a "
-            "proxy or a log-in page between you and the network?"
-        ) from None
+        raise CorpusError(f"{name}: the certificate of {host} could not be verified; is there a "
+                          "proxy or a log-in page between you and the network?") from None
     except requests.RequestException:
-        raise CorpusError(
-            f"{name}: no connection to {host}. Go online and run this again, or "
-            f"save {remote.url} as {path}; "
-            'corpus("storyland") needs no network.'
-        ) from None
+        raise CorpusError(f"{name}: no connection to {host}. Go online and run this again, or "
+                          f"save {remote.url} as {path}; "
+                          'corpus("storyland") needs no network.') from None
     with response:
         rest = re.fullmatch(rf"bytes {done}-\d+/(\d+)", response.headers.get("Content-Range", ""))
         if response.status_code == HTTPStatus.OK:  # the whole file, asked for or not
             start, announced = 0, int(response.headers.get("Content-Length", remote.size))
         elif done and response.status_code == HTTPStatus.PARTIAL_CONTENT and rest:
             start, announced = done, int(rest[1])
-        elif done and response.status_code in (
-            HTTPStatus.PARTIAL_CONTENT,
-            HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE,
-        ):
+        elif done and response.status_code in (HTTPStatus.PARTIAL_CONTENT,
+                                               HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE):
             part.unlink()  # this server cannot go on from here: the next request starts anew
             return
         else:
-            raise CorpusError(
-                f"{name}: {remote.url} answered {response.status_code} "
-                f"{response.reason}. Try again later; "
-                'corpus("storyland") needs no network.'
-            )
+            raise CorpusError(f"{name}: {remote.url} answered {response.status_code} "
+                              f"{response.reason}. Try again later; "
+                              'corpus("storyland") needs no network.')
         if announced != remote.size:
             part.unlink(missing_ok=True)
-            raise CorpusError(
-                f"{name}: {remote.url} has {announced:,} bytes where {remote.size:,} "
-                "were expected; nothing was kept. It is not the file we know."
-            )
-        with (
-            open(part, "ab" if start else "wb") as file,
-            tqdm(desc=name, total=remote.size, initial=start, unit="B", unit_scale=True) as bar,
-        ):
+            raise CorpusError(f"{name}: {remote.url} has {announced:,} bytes where {remote.size:,} "
+                              "were expected; nothing was kept. It is not the file we know.")
+        with (open(part, "ab" if start else "wb") as file,
+              tqdm(desc=name, total=remote.size, initial=start, unit="B", unit_scale=True) as bar):
             try:
                 for chunk in response.iter_content(CHUNK):
                     file.write(chunk)
