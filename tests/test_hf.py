@@ -185,6 +185,23 @@ def test_the_base_model_of_later_parts_is_one_of_theirs_exactly(tmp_path):
     assert (logits - expected).abs().max() < 5e-6 * expected.abs().max()
 
 
+def test_the_encoder_of_later_parts_is_one_of_theirs_and_comes_back(tmp_path):
+    model, record = records.load("story-bert")
+    assert model.num_parameters() <= 1_500_000
+    assert record["figures"]["bits_per_hidden_token"] < 2
+    reader = BPETokenizer.train(corpus("storyland", size="1MB").train, model.config.vocab_size)
+    hf.save(model, reader, tmp_path)
+    theirs = transformers.AutoModelForMaskedLM.from_pretrained(tmp_path)
+    ids = torch.tensor([reader.encode(storyland.held_out()[0])])
+    ids[:, 5::7] = reader.end_id
+    with torch.no_grad():
+        logits, expected = model(ids), theirs(input_ids=ids).logits
+    assert (logits - expected).abs().max() < 5e-6 * expected.abs().max()
+    again = hf.load(tmp_path)
+    for name, value in model.state_dict().items():
+        assert torch.equal(again.state_dict()[name], value), name
+
+
 def test_a_tokenizer_larger_than_the_model_is_refused(tmp_path):
     with pytest.raises(ModelError, match=f"has {BPE.vocab_size} tokens and the model 200"):
         hf.save(ours("gpt2", vocab_size=200), BPE, tmp_path)
