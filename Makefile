@@ -58,7 +58,7 @@ test: book system  ## run every test, notebooks included
 test-fast: book system  ## the same without the notebooks
 	$(PYTEST) -m "not slow"
 
-system:  ## install what the grader's tests take from Debian or Ubuntu (bubblewrap, PostgreSQL)
+system:  ## install what tests take from outside Python (bubblewrap, PostgreSQL, Chromium, axe-core)
 	@$(PYTHON) tools/system.py
 
 lab: setup  ## open JupyterLab in the labs folder

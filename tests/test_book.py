@@ -5,8 +5,6 @@ the end each is shown a bad page that it must catch.
 """
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -15,10 +13,6 @@ import yaml
 from bs4 import BeautifulSoup
 
 ROOT = Path(__file__).resolve().parent.parent
-SOURCES = (
-    *("_config.yml", "_toc.yml", "_static", "_extra", "chapters", "labs"),
-    *("tools/no_thebe.py", "tools/foot.py", "records/replications.json"),
-)
 
 
 class Page:
@@ -156,11 +150,6 @@ def launch_problems(page):
 # On the book -------------------------------------------------------------------
 
 
-def newest(paths):
-    files = [f for path in paths for f in ([path] if path.is_file() else path.rglob("*"))]
-    return max(f.stat().st_mtime for f in files)
-
-
 def listed(node):
     """The pages that _toc.yml names, without their suffix."""
     if isinstance(node, dict):
@@ -169,26 +158,6 @@ def listed(node):
     if isinstance(node, list):
         for child in node:
             yield from listed(child)
-
-
-@pytest.fixture(scope="module")
-def html(tmp_path_factory):
-    """The folder of the built book: `make book`'s if it is newer than its sources, else our own."""
-    sources = [ROOT / source for source in SOURCES]
-    stamp = ROOT / "_build" / "built"  # `make book` sets it when a build succeeded
-    if stamp.is_file() and stamp.stat().st_mtime > newest(sources):
-        return ROOT / "_build" / "html"
-    out = tmp_path_factory.mktemp("book")
-    start = "from jupyter_book.cli.main import main; main()"
-    options = ["--path-output", str(out), "-W", "-n", "--keep-going", "-q"]
-    done = subprocess.run(
-        [sys.executable, "-c", start, "build", str(ROOT), *options],
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-    )
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
-    return out / "_build" / "html"
 
 
 @pytest.fixture(scope="module")
