@@ -10,9 +10,9 @@ UV ?= uv
 PY := $(VENV)/bin/python
 INDEX := _build/html/index.html
 # Folders stand in the list too, so that a page taken away builds the book anew; `labs` is a target.
-PAGES := _config.yml _toc.yml tools/no_thebe.py tools/foot.py records/replications.json \
+PAGES := _config.yml _toc.yml _names.yml tools/page.py tools/foot.py records/replications.json \
 	requirements.txt $(filter-out labs, \
-	$(shell find chapters labs _static _extra -not -path '*/.*' 2>/dev/null))
+	$(shell find chapters labs _static _templates _extra -not -path '*/.*' 2>/dev/null))
 # One thread a worker: two workers with two threads each on two cores wait for one another, and the
 # slowest page then takes four times as long.
 PYTEST := OMP_NUM_THREADS=1 $(PY) -m pytest -n $(JOBS) --dist loadscope

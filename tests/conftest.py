@@ -8,8 +8,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = (
-    *("_config.yml", "_toc.yml", "_static", "_extra", "chapters", "labs"),
-    *("tools/no_thebe.py", "tools/foot.py", "records/replications.json"),
+    *("_config.yml", "_toc.yml", "_names.yml", "_static", "_templates", "_extra"),
+    *("chapters", "labs", "tools", "records"),
 )
 
 

@@ -4,8 +4,11 @@ Each check takes one page; below, each is run on every page of the book, and at
 the end each is shown a bad page that it must catch.
 """
 
+import gzip
+import json
 import re
 from pathlib import Path
+from statistics import median
 from urllib.parse import unquote, urlsplit
 
 import pytest
@@ -13,6 +16,7 @@ import yaml
 from bs4 import BeautifulSoup
 
 ROOT = Path(__file__).resolve().parent.parent
+ICONS = ROOT / "_static" / "icons.css"
 
 
 class Page:
@@ -92,14 +96,41 @@ def style_problems(path):
 
 
 def mathjax_problems(page):
-    """A page with mathematics loads our own MathJax."""
-    sources = [script["src"] for script in page.soup.select("script[src]")]
-    ours = page.root / "mathjax" / "tex-mml-chtml.js"
-    if page.soup.select(".math") and ours not in [
-        page.target(source)[0] for source in sources if page.target(source)
-    ]:
-        return [f"{page.name} has mathematics and no MathJax of ours"]
+    """A page loads our own MathJax when it has mathematics, and only then."""
+    targets = [page.target(script["src"]) for script in page.soup.select("script[src]")]
+    loads = page.root / "mathjax" / "tex-mml-chtml.js" in [
+        target[0] for target in targets if target
+    ]
+    if bool(page.soup.select(".math")) != loads:
+        return [f"{page.name} has mathematics without our MathJax, or MathJax without mathematics"]
     return []
+
+
+def icon_problems(page):
+    """Each icon that the page names is drawn in our style sheet."""
+    drawn = set(re.findall(r"\.(fa-[a-z-]+) \{ --icon", ICONS.read_text(encoding="utf-8")))
+    named = {name for tag in page.soup.select("[class*=fa-]") for name in tag["class"]}
+    named = {name for name in named if name.startswith("fa-")} - {"fa-solid", "fa-lg"}
+    return [f"{page.name} shows the icon {name}, which is not drawn" for name in named - drawn]
+
+
+def weight(page):
+    """How many bytes a browser fetches to show the page, compressed where a server would."""
+    paths = {target[0] for target in map(page.target, loaded(page)) if target} | {page.path}
+    paths = {path for path in paths if path.is_file()}
+    return sum(
+        len(path.read_bytes() if path.suffix == ".png" else gzip.compress(path.read_bytes(), 6))
+        for path in paths
+    )
+
+
+def waiting_problems(page):
+    """No script keeps the page from showing, but for a few lines of options."""
+    return [
+        f"{page.name} waits for {script['src']}"
+        for script in page.soup.select("script[src]")
+        if not script.has_attr("defer") and "/documentation_options.js" not in script["src"]
+    ]
 
 
 def alt_problems(page):
@@ -123,6 +154,38 @@ def raw_problems(page):
         tag.decompose()
     text = article.get_text(" ")
     return [f"{page.name} shows {mark!r}" for mark in (":::", "```", "$", "{ref}") if mark in text]
+
+
+def head_problems(page):
+    """The head describes the page, for search engines and for a card that shows a link to it."""
+    keys = ("description", "og:title", "og:description", "og:url", "og:image", "twitter:card")
+    found = {
+        tag.get("name") or tag.get("property"): tag.get("content") for tag in page.soup("meta")
+    }
+    return [f"{page.name} has no {key} in its head" for key in keys if not found.get(key)]
+
+
+def language_problems(page):
+    """What is in Chinese says so; a script and a drawing cannot."""
+    return [
+        f"{page.name} does not say that {text} is in Chinese"
+        for text in page.article.find_all(string=re.compile("[\u3400-\u9fff]"))
+        if not text.find_parent(lang="zh") and not text.find_parent(["script", "svg"])
+    ]
+
+
+def spoken_problems(page):
+    """A fold is called what is written on it, and a heading of a table says something."""
+    folds = page.article.select("summary[aria-label]")
+    empty = [th for th in page.article.select("th") if not th.get_text(strip=True)]
+    return [f"{page.name}: {str(tag)[:80]} says something else or nothing" for tag in folds + empty]
+
+
+def formula_problems(page):
+    r"""MathJax shows what stands in \text as it is."""
+    formulas = [tag.get_text() for tag in page.article.select(".math")]
+    found = [m for formula in formulas for m in re.findall(r"\\text\{[^}]*\\[^}]*\}", formula)]
+    return [f"{page.name} shows a backslash in {formula}" for formula in found]
 
 
 def ran_problems(page):
@@ -185,10 +248,88 @@ def test_every_link_and_anchor_within_the_book_resolves(pages):
 
 @pytest.mark.parametrize(
     "check",
-    [loading_problems, mathjax_problems, alt_problems, heading_problems, raw_problems],
+    [
+        *(loading_problems, waiting_problems, mathjax_problems, icon_problems),
+        *(head_problems, language_problems, spoken_problems, formula_problems),
+        *(alt_problems, heading_problems, raw_problems),
+    ],
 )
 def test_every_page_passes(check, pages):
     nothing([problem for page in pages.values() for problem in check(page)])
+
+
+def test_half_of_the_pages_weigh_no_more_than_700_kilobytes(pages):
+    weights = [weight(page) for page in pages.values()]
+    assert median(weights) < 700_000
+    assert max(weights) < 1_100_000
+
+
+def test_chapters_are_numbered_through_the_book_and_nothing_else_is(pages):
+    numbers = {}
+    for page in pages.values():
+        number = page.article.select_one("h1 > .section-number")
+        numbers[page.name] = int(number.get_text().strip(" .")) if number else None
+    chapters = [name for name in numbers if re.match(r"chapters/\d-.*/(?!index)", name)]
+    assert [numbers.pop(name) for name in chapters] == list(range(1, len(chapters) + 1))
+    assert set(numbers.values()) == {None}
+
+
+def test_a_page_says_where_it_stands_in_its_part(pages):
+    places = {}
+    for page in pages.values():
+        if place := page.article.select_one(".place"):
+            part, at, of = re.fullmatch(
+                r"(.+), page (\d+) of (\d+)", " ".join(place.get_text().split())
+            ).groups()
+            places.setdefault((part, int(of)), []).append(int(at))
+    assert len(places) > 4
+    for (_, of), found in places.items():
+        assert found == list(range(1, of + 1))
+
+
+def test_a_search_for_another_name_finds_the_section(html):
+    text = (html / "searchindex.js").read_text(encoding="utf-8")
+    index = json.loads(text[text.index("{") : text.rindex("}") + 1])
+    names = yaml.safe_load((ROOT / "_names.yml").read_text(encoding="utf-8"))
+    assert "RoPE" in names["chapters/2-attention/heads-and-positions"]["rotary"]
+    for page, sections in names.items():
+        for section, others in sections.items():
+            for name in others:
+                found = [
+                    [index["docnames"][e[0]], e[1]] for e in index["indexentries"][name.lower()]
+                ]
+                assert [page, section] in found
+
+
+def test_what_the_search_needs_at_once_does_not_wait(html):
+    page = Page(html / "search.html", html)
+    assert not page.soup.select("script[defer][src*=doctools], script[defer][src*=searchtools]")
+
+
+def luminance(colour):
+    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    parts = [part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * parts[0] + 0.7152 * parts[1] + 0.0722 * parts[2]
+
+
+@pytest.mark.parametrize(("theme", "ground"), [("light", "#f3f4f5"), ("dark", "#29313d")])
+def test_code_stands_out_from_its_ground(html, pages, theme, ground):
+    sheets = [html / "_static" / name for name in ("pygments.css", "code.css")]
+    text = "".join(sheet.read_text(encoding="utf-8") for sheet in sheets)
+    colours = {}  # of a class; a later rule wins
+    pattern = rf'html\[data-theme="{theme}"\] \.highlight ([^{{]+)\{{ color: (#[0-9A-Fa-f]{{6}})'
+    for names, colour in re.findall(pattern, text):
+        colours |= dict.fromkeys(re.findall(r"\.(\w+)", names), colour)
+    used = {
+        name
+        for page in pages.values()
+        for tag in page.article.select("pre span[class]")
+        for name in tag["class"]
+    }
+    assert {"c1", "s2", "k"} <= used & set(colours)
+    for name in used & set(colours) - {"w"}:  # of spaces
+        low, high = sorted([luminance(colours[name]), luminance(ground)])
+        assert (high + 0.05) / (low + 0.05) >= 4.5, f".{name} is {colours[name]} on {ground}"
 
 
 def test_every_chapter_says_when_it_ran(notebook_pages):
@@ -223,6 +364,10 @@ def test_the_front_door_leads_to_the_first_page(html):
 RAN = (
     "Last run on 2 May 2026 in 9 s of processor time, with Python 3, PyTorch 2 and NumPy 2, "
     "on 2 cores of X, no GPU."
+)
+HEAD = "".join(
+    f'<meta property="{key}" content="x">'
+    for key in ("description", "og:title", "og:description", "og:url", "og:image", "twitter:card")
 )
 COLAB = '<a href="https://colab.research.google.com/x"></a>'
 BINDER = '<a href="https://mybinder.org/x"></a>'
@@ -264,6 +409,18 @@ def page(tmp_path):
             '<span class="math">x</span><script src="https://x.org/tex-mml-chtml.js">',
             '<span class="math">x</span><script src="mathjax/tex-mml-chtml.js?v=1">',
         ),
+        (mathjax_problems, '<script src="mathjax/tex-mml-chtml.js">', "<p>x</p>"),
+        (icon_problems, '<i class="fas fa-yeti">', '<i class="fas fa-bars fa-lg">'),
+        (waiting_problems, '<script src="b.html">', '<script defer src="b.html"></script>'),
+        (language_problems, "<p>fox: 狐狸</p>", '<p>fox: <span lang="zh">狐狸</span></p>'),
+        (spoken_problems, '<summary aria-label="Toggle">Show</summary>', "<summary>Show</summary>"),
+        (spoken_problems, "<table><tr><th></th></tr>", "<table><tr><td></td><th>x</th></tr>"),
+        (
+            formula_problems,
+            r'<span class="math">\text{a\_b}</span>',
+            r'<span class="math">\text{a_b}\_</span>',
+        ),
+        (head_problems, "<p>x</p>", HEAD),
         (alt_problems, '<img src="x.png">', '<img src="x.png" alt="A ladder">'),
         (alt_problems, '<img src="x.png" alt="../_images/x.png">', '<img alt="A ladder">'),
         (heading_problems, "<h1>a</h1><h1>b</h1>", "<h1>a</h1><h2>b</h2>"),
