@@ -10,8 +10,10 @@ UV ?= uv
 PY := $(VENV)/bin/python
 INDEX := _build/html/index.html
 # Folders stand in the list too, so that a page taken away builds the book anew; `labs` is a target.
-PAGES := _config.yml _toc.yml _names.yml tools/page.py tools/foot.py records/replications.json \
-	requirements.txt $(filter-out labs, \
+PAGES := _config.yml _toc.yml _names.yml tools/page.py tools/foot.py tools/front.py \
+	records/replications.json records/guess.json records/ladder.json \
+	records/one-sitting/record.json records/story-base/record.json requirements.txt \
+	$(filter-out labs, \
 	$(shell find chapters labs _static _templates _extra -not -path '*/.*' 2>/dev/null))
 # One thread a worker: two workers with two threads each on two cores wait for one another, and the
 # slowest page then takes four times as long.

@@ -16,7 +16,8 @@ from replications import headline, interval, run, verdict
 
 ROOT = Path(__file__).resolve().parent.parent
 EVERY = run.load()
-OF_ALL = {"chapters/replicated"}  # speaks of all headlines and has none
+# One speaks of all headlines, the other hurries through what the chapters claim: neither has any.
+OF_ALL = {"chapters/replicated", "chapters/one-sitting"}
 
 
 def chapters():

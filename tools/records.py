@@ -35,6 +35,7 @@ from tools import (
     record_gpu,
     record_isoflop,
     record_shakespeare,
+    record_sitting,
     record_step,
     record_storyland,
     record_training,
@@ -54,6 +55,7 @@ RUNS = {
     "step-cost": record_step.step_cost,
     "width": record_step.width,
     "data": record_data.data,
+    "one-sitting": record_sitting.sitting,
 }
 ON_GPU = {"gpt2-small-step": record_gpu.gpt2_small_step, "story-gpu": record_storyland.story}
 # These need nanoGPT's code, too.
