@@ -125,12 +125,12 @@ def story_html(uri):
 
 def pages():
     """{"2.3": the document}: the chapters of the parts, by their numbers."""
-    found = {}
+    found, caption = {}, ""
     for part in yaml.safe_load(TOC.read_text(encoding="utf-8"))["parts"]:
-        if number := re.match(r"Part (\d+)", part["caption"]):
+        caption = part.get("caption", caption)  # a list without one belongs to the part above it
+        if part.get("numbered") and (number := re.match(r"Part (\d+)", caption)):
             files = [entry["file"] for entry in part["chapters"]]
-            chapters = [f for f in files if f.startswith("chapters/") and not f.endswith("/index")]
-            found |= {f"{number[1]}.{i}": file for i, file in enumerate(chapters, 1)}
+            found |= {f"{number[1]}.{i}": file for i, file in enumerate(files, 1)}
     return found
 
 
