@@ -58,6 +58,7 @@ def show(through: str | None = None) -> None:
     can be told apart. The floor itself has no place there: it is where the scale never ends.
     """
     import matplotlib.pyplot as plt
+    from matplotlib.ticker import LogLocator, NullLocator
 
     from tinygpt import style
 
@@ -82,6 +83,9 @@ def show(through: str | None = None) -> None:
     axes.set_yticks(range(len(steps)), [step["name"] for step in steps])
     axes.invert_yaxis()
     axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xlabel(f"bits a character above the floor of {floor:.3f} (less is better)")
     axes.grid(axis="x")
     plt.show()
