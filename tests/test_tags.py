@@ -29,9 +29,9 @@ NOT_COMPARED = {"nbval-ignore-output", "nbval-skip"}
 UNCOMPARED = {
     "chapters/1-language-models/neural.ipynb": 2,
     "chapters/2-attention/encoder-decoder.ipynb": 4,
-    "chapters/2-attention/gpt.ipynb": 4,
+    "chapters/2-attention/gpt.ipynb": 3,
     "chapters/2-attention/heads-and-positions.ipynb": 2,
-    "chapters/2-attention/self-attention.ipynb": 6,
+    "chapters/2-attention/self-attention.ipynb": 5,
     "chapters/3-training/better-and-bigger.ipynb": 1,
     "chapters/3-training/copies-and-tables.ipynb": 2,
     "chapters/3-training/likelihood.ipynb": 1,
