@@ -148,7 +148,7 @@ def test_the_gpt_of_one_sitting_has_at_most_120_lines():
     """From the text to the trained model, blank lines aside: what measures it comes after, and
     what is folded only draws."""
     cells = [cell for cell in notebooks.read(record_sitting.PAGE).cells if cell.cell_type == "code"]
-    end = next(i for i, cell in enumerate(cells) if "samples[steps] =" in cell.source)
+    end = next(i for i, cell in enumerate(cells) if "in train(model" in cell.source)
     lines = [
         line
         for cell in cells[: end + 1]

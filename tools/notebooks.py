@@ -40,12 +40,11 @@ import importlib.util
 import sys
 
 if "google.colab" in sys.modules and not importlib.util.find_spec("tinygpt"):
-    !git clone -q --depth 1 {repository} course
+    url = "https://github.com/storyland-course/storyland-course"
+    !git clone -q --depth 1 $url course
     !pip list --format freeze | grep -E "^(torch|numpy)==" > kept.txt
     %pip install -q -c kept.txt -e course
-    sys.path.insert(0, "course")""".format(
-    repository="https://github.com/storyland-course/storyland-course"
-)
+    sys.path.insert(0, "course")"""
 
 
 class NotebookError(Exception):

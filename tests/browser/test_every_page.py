@@ -4,6 +4,7 @@ One visit a page finds everything; below, each subject is one test, and at the e
 shown a bad page that it must catch.
 """
 
+from functools import cache, partial
 from statistics import median
 
 import pytest
@@ -24,27 +25,35 @@ def page_names(html):
 
 @pytest.fixture(scope="module")
 def seen(browser, html):
-    """A visit to every page of the book."""
+    """seen(part) gives a visit to each page of a part of the book: to all, for the whole of it."""
+    names = list(page_names(html))
     with visits.served(html) as base:
-        return [visits.visit(browser, html, base, name) for name in page_names(html)]
+        once = cache(partial(visits.visit, browser, html, base))
+        yield lambda part: [once(name) for name in names[part]]
 
 
+# In parts, so that on a busy machine too no test takes all the time that one may.
+PARTS = [slice(start, None, 4) for start in range(4)]
+WHOLE = slice(None)
+
+
+@pytest.mark.parametrize("part", PARTS, ids=lambda part: f"{part.start + 1} of 4")
 @pytest.mark.parametrize("subject", visits.SUBJECTS)
-def test_no_page_has_a_problem(seen, subject):
-    found = [f"{page.name} {problem}" for page in seen for problem in page.problems[subject]]
+def test_no_page_has_a_problem(seen, subject, part):
+    found = [f"{page.name} {problem}" for page in seen(part) for problem in page.problems[subject]]
     assert not found, "\n".join(found)
 
 
-def weight_problems(seen):
-    found = [f"{page.name} loads {page.bytes // KB} kB" for page in seen if page.bytes > MOST]
-    middle = int(median(page.bytes for page in seen))
+def weight_problems(pages):
+    found = [f"{page.name} loads {page.bytes // KB} kB" for page in pages if page.bytes > MOST]
+    middle = int(median(page.bytes for page in pages))
     if middle > USUAL:
         found.append(f"half of the pages load {middle // KB} kB or more")
     return found
 
 
 def test_no_page_is_heavy(seen):
-    found = weight_problems(seen)
+    found = weight_problems(seen(WHOLE))
     assert not found, (
         f"compressed, a page may load {MOST // KB} kB, half of them {USUAL // KB} kB:\n"
         + "\n".join(found)
