@@ -32,7 +32,7 @@ USES = {
 MENDED = {
     # A label would hide what is written on the fold.
     r'<summary aria-label="[^"]*">': "<summary>",
-    "(Show|Hide) code cell source": r"\1 the code that draws this",
+    "(Show|Hide) code cell source": r"\1 the code",
     "(Show|Hide) code cell content": r"\1 this cell",
     # The corner of a table is no heading.
     r"<th\b([^>]*)>\s*(<p>\s*</p>)?\s*</th>": r"<td\1></td>",
