@@ -35,7 +35,7 @@ MENDED = {
     "(Show|Hide) code cell source": r"\1 the code",
     "(Show|Hide) code cell content": r"\1 this cell",
     # The corner of a table is no heading.
-    r"<th\b([^>]*)>\s*(<p>\s*</p>)?\s*</th>": r"<td\1></td>",
+    r"<th\b[^>]*>\s*(<p>\s*</p>)?\s*</th>": "<td></td>",
     # MathJax shows \text as it is written, backslash and all.
     r"\\text\{(\w+)\\_(\w+)\}": r"\\text{\1_\2}",
 }
@@ -84,9 +84,8 @@ def place(app, pagename, templatename, context, doctree):
 
 def summary(doctree):
     """The first paragraph of a page, in at most 200 characters."""
-    section = next(doctree.findall(nodes.section))
-    paragraph = next(child for child in section if isinstance(child, nodes.paragraph))
-    return textwrap.shorten(paragraph.astext(), 200, placeholder=" …")
+    text = next(doctree.findall(nodes.paragraph)).astext()
+    return textwrap.shorten(text, 200, placeholder=" …")
 
 
 def describe(app, pagename, templatename, context, doctree):
@@ -140,8 +139,17 @@ class Names(SphinxTransform):
             sections[section].insert(1, addnodes.index(entries=entries))
 
 
+def remember(app):
+    """Sphinx's search forgets the index of a page that an incremental build does not read again."""
+    for page, entries in app.env.get_domain("index").entries.items():
+        found = [(name, section, main) for _, name, section, main, _ in entries]
+        app.builder.indexer._index_entries.setdefault(page, found)
+    return []
+
+
 def setup(app):
     for handler in (place, describe, mend, assets):
         app.connect("html-page-context", handler, priority=900)
     app.add_transform(Names)
+    app.connect("html-collect-pages", remember)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
