@@ -152,7 +152,7 @@ def test_the_gpt_of_one_sitting_has_at_most_120_lines():
     lines = [
         line
         for cell in cells[: end + 1]
-        if not {"hide-input", "remove-cell"} & set(notebooks.tags(cell))
+        if not record_sitting.APART & set(notebooks.tags(cell))
         for line in cell.source.splitlines()
         if line.strip()
     ]
