@@ -40,10 +40,11 @@ import importlib.util
 import sys
 
 if "google.colab" in sys.modules and not importlib.util.find_spec("tinygpt"):
+    run = get_ipython().system
     url = "https://github.com/storyland-course/storyland-course"
-    !git clone -q --depth 1 $url course
-    !pip list --format freeze | grep -E "^(torch|numpy)==" > kept.txt
-    %pip install -q -c kept.txt -e course
+    run(f"git clone -q --depth 1 {url} course")
+    run("pip list --format freeze | grep -E '^(torch|numpy)==' > kept.txt")
+    run("pip install -q -c kept.txt -e course")
     sys.path.insert(0, "course")"""
 
 
