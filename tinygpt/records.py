@@ -62,9 +62,8 @@ def write_model(folder: Path, model: GPT) -> dict:
 
     Whoever measures the model after this measures what a reader will load.
     """
-    weights = {key: value.half().cpu().contiguous() for key, value in model.state_dict().items()}
-    if model.tied_name:
-        del weights[model.tied_name]
+    state = model.stored(model.state_dict())
+    weights = {key: value.half().cpu().contiguous() for key, value in state.items()}
     path = folder / "weights.safetensors"
     checkpoint.atomically(path, lambda part: save_file(weights, part))
     _fill(model, weights)
@@ -72,10 +71,7 @@ def write_model(folder: Path, model: GPT) -> dict:
 
 
 def _fill(model: GPT, weights: dict[str, torch.Tensor]) -> None:
-    weights = {key: value.float() for key, value in weights.items()}
-    if model.tied_name:
-        weights[model.tied_name] = weights["embedding.weight"]
-    model.load_state_dict(weights)
+    model.load_state_dict(model.restored({key: value.float() for key, value in weights.items()}))
 
 
 def processor() -> str:

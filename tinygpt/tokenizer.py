@@ -23,16 +23,14 @@ from typing import Self
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
+from tinygpt.errors import PlainError
+
 END = "<|end|>"
 NUM_BYTES = 256
 
 
-class TokenizerError(ValueError):
+class TokenizerError(PlainError, ValueError):
     """A text, an id or a file that a tokenizer cannot take. The message is one line."""
-
-    def _render_traceback_(self):
-        # A notebook shows this one line: the mistake is not in the code.
-        return [str(self)]
 
 
 class CharTokenizer:

@@ -1,7 +1,7 @@
 """Make labs/ (what a student gets) from solutions/ (what we write), by nbgrader.
 
-    python tools/labs.py             make every lab
-    python tools/labs.py --out DIR   make them in another folder
+    python -m tools.labs             make every lab
+    python -m tools.labs --out DIR   make them in another folder
 
 Solutions, hidden tests and outputs are left out by nbgrader's own generate_assignment. A second
 run writes the same bytes. Somebody may have worked in labs/: what is not as it was made (the
