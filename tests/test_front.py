@@ -165,8 +165,8 @@ def test_the_gpt_of_one_sitting_has_at_most_120_lines():
 def test_what_the_record_of_one_sitting_runs_needs_nothing_that_is_folded():
     source = "\n".join(
         cell.source
-        for cell in notebooks.read(record_sitting.PAGE).cells
-        if cell.cell_type == "code" and not record_sitting.APART & set(notebooks.tags(cell))
+        for cell in notebooks.read(sitting.PAGE).cells
+        if cell.cell_type == "code" and not sitting.APART & set(notebooks.tags(cell))
     )
     command = [sys.executable, "-m", "ruff", "check", "--isolated", "--no-cache", "--quiet"]
     undefined = ["--select=F821", "--output-format=concise", "-"]
