@@ -64,23 +64,23 @@ system:  ## install what tests take from outside Python (bubblewrap, PostgreSQL,
 	@$(PYTHON) tools/system.py
 
 lab: setup  ## open JupyterLab in the labs folder
-	@$(PY) -m jupyterlab --notebook-dir labs \
+	@$(PY) -m jupyterlab --notebook-dir . --LabApp.default_url=/lab/tree/labs \
 		$(if $(filter 0,$(shell id -u)),--allow-root)  # in a container one is root
 
 notebooks: setup  ## run chapters and solutions and store their outputs
-	@$(PY) tools/notebooks.py chapters solutions
+	@$(PY) -m tools.notebooks chapters solutions
 
 portable: setup  ## run the notebooks as lesser processors would; name each cell that moves
 	@$(PY) -m tools.portable --jobs $(JOBS)
 
 labs: setup  ## make labs/ from solutions/
-	@$(PY) tools/labs.py
+	@$(PY) -m tools.labs
 
 class: setup system  ## make a class, hostile submissions too, and grade it (LAB=lab02-bpe)
-	@$(PY) tools/grade_class.py $(LAB)
+	@$(PY) -m tools.grade_class $(LAB)
 
 soak: setup system  ## grade 2,000 submissions while the grader is killed again and again
-	@$(PY) tools/soak.py
+	@$(PY) -m tools.soak
 
 mutants: setup  ## change each lab's solution and tests, a place at a time; what goes unnoticed?
 	@$(PY) -m tools.mutants $(if $(filter command environment,$(firstword $(origin LAB))),$(LAB))
@@ -93,7 +93,7 @@ replicate: setup  ## run every chapter's headline again on fresh seeds (hours; g
 	@$(PY) -m replications --jobs $(JOBS)
 
 bench: setup system  ## print the performance table
-	@$(PY) tools/bench.py
+	@$(PY) -m tools.bench
 
 pins:  ## write requirements.txt from pyproject.toml (needs uv; UPGRADE=1 takes the newest)
 	@command -v $(UV) >/dev/null || \

@@ -11,6 +11,7 @@ from gradedesk.board import Figure, Who
 from gradedesk.lab import Lab
 from gradedesk.names import read_roster
 from gradedesk.pages import render, write
+from gradedesk.plots import plot
 from gradedesk.result import Result
 
 PAGE = "leaderboard.html"
@@ -87,8 +88,6 @@ def _shown(figure: Figure, value: float | None = None) -> str:
 
 def _plot_of(first: Figure, values: list[float], names: list[str]) -> SimpleNamespace:
     """One dot a submission, best above, and a line for each mark."""
-    from gradedesk.report import plot
-
     said = ", ".join(f"{name} {_shown(first, value)}" for name, value in first.marks.items())
 
     def draw(axes, look):

@@ -1,7 +1,5 @@
 """The class report: one page for the instructor, with names and grades; it stays in the desk."""
 
-import base64
-import io
 import re
 import statistics
 from collections import Counter
@@ -10,9 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 
-import matplotlib
 import numpy as np
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from gradedesk.board import Who
@@ -23,6 +19,7 @@ from gradedesk.journal import Journal
 from gradedesk.lab import Lab
 from gradedesk.leaderboard import PAGE, leaderboard
 from gradedesk.pages import STATUS_WORDS, points, render, when, write
+from gradedesk.plots import plot
 from gradedesk.result import Result
 from gradedesk.similar import MIN_TOKENS, THRESHOLD, Likeness, near_identical
 
@@ -31,11 +28,6 @@ NAMED = 24  # names that stand open; more are folded
 NOTED = 3  # problems of one submission; the feedback page has them all
 GROUPS = 20  # of near-identical answers shown
 UNSCORED = ("missing", "unreadable", "grader-error")  # statuses without points, never a 0
-# Okabe-Ito's blue, sky and orange, and text that reads on light and on dark paper.
-LOOKS = {
-    "light": {"ink": "#1b1f24", "line": "#d5dae0", "series": ("#0072b2", "#56b4e9", "#d55e00")},
-    "dark": {"ink": "#e4e8ec", "line": "#3a434d", "series": ("#2f8fd0", "#9ad2f5", "#e69f00")},
-}
 
 
 def report(
@@ -215,34 +207,6 @@ def _group(group, headings: dict[str, str], results: list[Result]) -> SimpleName
 
 
 # --- plots ---
-
-
-def plot(alt: str, height: float, draw) -> SimpleNamespace:
-    """A picture for light and one for dark paper, as data URLs; `draw(axes, look)` draws it."""
-    plot = SimpleNamespace(alt=alt)
-    for name, look in LOOKS.items():
-        ink, line = look["ink"], look["line"]
-        settings = {
-            "font.size": 11,
-            "svg.hashsalt": alt,
-            "svg.fonttype": "path",
-            "text.color": ink,
-            "axes.labelcolor": ink,
-            "axes.edgecolor": line,
-            "xtick.color": ink,
-            "ytick.color": ink,
-            "axes.spines.top": False,
-            "axes.spines.right": False,
-            "legend.frameon": False,
-        }
-        with matplotlib.rc_context(settings):
-            figure = Figure(figsize=(7.2, height), layout="constrained")
-            draw(figure.add_subplot(), look)
-            buffer = io.BytesIO()
-            figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
-        data = base64.b64encode(buffer.getvalue()).decode()
-        setattr(plot, name, f"data:image/svg+xml;base64,{data}")
-    return plot
 
 
 def _points_plot(totals: list[float], maximum: float) -> SimpleNamespace:

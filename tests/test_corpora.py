@@ -17,8 +17,9 @@ from pathlib import Path
 
 import pytest
 
-from tinygpt import corpora
-from tinygpt.corpora import Corpus, CorpusError, Download, corpus
+from tinygpt import corpora, downloads
+from tinygpt.corpora import Corpus, CorpusError, corpus
+from tinygpt.downloads import Download
 
 LINES = "".join(f"Line {i} of a play, with “quotes”.\n" for i in range(20_000))
 BODY = LINES.encode("utf-8")  # about 0.75 MB: a dozen chunks
@@ -84,7 +85,7 @@ class Handler(BaseHTTPRequestHandler):
 def server(monkeypatch):
     """A server that has the file which "shakespeare" now stands for."""
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setattr(corpora, "TIMEOUT", 5)
+    monkeypatch.setattr(downloads, "TIMEOUT", 5)
     with Server() as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
@@ -187,12 +188,12 @@ def test_a_cut_connection_is_resumed_and_only_the_rest_travels(server, tmp_path)
     first, second = server.ranges
     assert first is None
     start = int(re.fullmatch(r"bytes=(\d+)-", second)[1])
-    assert 400_000 - corpora.CHUNK <= start <= 400_000
+    assert 400_000 - downloads.CHUNK <= start <= 400_000
     assert server.sent == [400_000, len(BODY) - start]
 
 
 def test_a_later_call_goes_on_where_an_earlier_one_gave_up(server, tmp_path, monkeypatch):
-    monkeypatch.setattr(corpora, "TRIES", 1)
+    monkeypatch.setattr(downloads, "TRIES", 1)
     server.cuts = [400_000]
     message = error_of("shakespeare", cache_dir=tmp_path)
     assert "keeps breaking" in message and "Run this again" in message
@@ -209,7 +210,7 @@ def test_a_later_call_goes_on_where_an_earlier_one_gave_up(server, tmp_path, mon
 def test_a_connection_that_always_breaks_is_given_up(server, tmp_path):
     server.cuts = [0] * 100
     assert "keeps breaking" in error_of("shakespeare", cache_dir=tmp_path)
-    assert len(server.ranges) == corpora.TRIES
+    assert len(server.ranges) == downloads.TRIES
     assert "shakespeare.txt" not in files(tmp_path)
 
 
@@ -277,7 +278,7 @@ def test_a_body_without_end_is_stopped_soon_after_the_expected_size(server, tmp_
     server.body = BODY * 3
     message = error_of("shakespeare", cache_dir=tmp_path)
     found = int(re.search(r"\(([\d,]+) bytes where", message)[1].replace(",", ""))
-    assert len(BODY) < found <= len(BODY) + corpora.CHUNK
+    assert len(BODY) < found <= len(BODY) + downloads.CHUNK
     assert files(tmp_path) == set()
 
 
@@ -314,7 +315,7 @@ def test_no_network_says_where_to_put_the_file_by_hand(server, tmp_path, monkeyp
 
 
 def test_no_answer_in_time_is_told(server, tmp_path, monkeypatch):
-    monkeypatch.setattr(corpora, "TIMEOUT", 0.1)
+    monkeypatch.setattr(downloads, "TIMEOUT", 0.1)
     server.delay = 0.5
     assert "did not answer within 0.1 seconds" in error_of("shakespeare", cache_dir=tmp_path)
     assert files(tmp_path) == set()
@@ -326,7 +327,7 @@ def disk_full(*args):
 
 @pytest.mark.parametrize("call", ["fsync", "replace"])
 def test_a_full_disk_is_told_and_leaves_nothing(server, tmp_path, monkeypatch, call):
-    monkeypatch.setattr(corpora.os, call, disk_full)
+    monkeypatch.setattr(downloads.os, call, disk_full)
     message = error_of("shakespeare", cache_dir=tmp_path)
     assert "disk is full" in message and f"{len(BODY) / 1e6:.1f} MB" in message
     assert files(tmp_path) == set()

@@ -12,7 +12,8 @@ from bs4 import BeautifulSoup
 import storyland
 from tinygpt import ladder, records
 from tinygpt.ngram import KneserNey
-from tools import front, guess, notebooks, record_sitting
+from tools import front, guess, notebooks
+from tools.records import sitting
 
 ROOT = Path(__file__).resolve().parent.parent
 GAME = json.loads(guess.FILE.read_text(encoding="utf-8"))
@@ -149,12 +150,12 @@ def test_a_chapter_of_a_part_is_found_by_its_number():
 def test_the_gpt_of_one_sitting_has_at_most_120_lines():
     """From the text to the trained model, blank lines aside: what measures it comes after, and
     what is folded only draws."""
-    cells = [cell for cell in notebooks.read(record_sitting.PAGE).cells if cell.cell_type == "code"]
+    cells = [cell for cell in notebooks.read(sitting.PAGE).cells if cell.cell_type == "code"]
     end = next(i for i, cell in enumerate(cells) if "in train(model" in cell.source)
     lines = [
         line
         for cell in cells[: end + 1]
-        if not record_sitting.APART & set(notebooks.tags(cell))
+        if not sitting.APART & set(notebooks.tags(cell))
         for line in cell.source.splitlines()
         if line.strip()
     ]
@@ -164,8 +165,8 @@ def test_the_gpt_of_one_sitting_has_at_most_120_lines():
 def test_what_the_record_of_one_sitting_runs_needs_nothing_that_is_folded():
     source = "\n".join(
         cell.source
-        for cell in notebooks.read(record_sitting.PAGE).cells
-        if cell.cell_type == "code" and not record_sitting.APART & set(notebooks.tags(cell))
+        for cell in notebooks.read(sitting.PAGE).cells
+        if cell.cell_type == "code" and not sitting.APART & set(notebooks.tags(cell))
     )
     command = [sys.executable, "-m", "ruff", "check", "--isolated", "--no-cache", "--quiet"]
     undefined = ["--select=F821", "--output-format=concise", "-"]

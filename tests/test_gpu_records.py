@@ -15,16 +15,15 @@ import torch
 
 import storyland
 from tinygpt import checkpoint, records, train
-from tools import record_gpu, record_shakespeare
-from tools import records as command
-from tools.job import Job
-from tools.record_shakespeare import Beside, Plan, Try
+from tools.records import command, gpu, shakespeare
+from tools.records.job import Job
+from tools.records.shakespeare import Beside, Plan, Try
 
 ROOT = Path(__file__).resolve().parent.parent
 # Neither of these is there: filelock is, as PyTorch itself needs it.
 MISSING = (
     "IPython ipykernel jupyter jupyter_client jupyter_core matplotlib nbclient nbformat nbgrader "
-    "platformdirs psutil requests scipy tyro"
+    "platformdirs psutil requests scipy"
 ).split()
 WITHOUT = f"""
 import runpy, sys
@@ -176,7 +175,7 @@ def test_the_step_of_gpt2_small_when_its_command_is_killed(place, tmp_path):
     record = rehearse(place, out, "gpt2-small-step")
     told(record)
     steps = record["figures"]["steps"]
-    assert tuple(steps) == record_gpu.LADDER
+    assert tuple(steps) == gpu.LADDER
     for change in kept.keys() - {"rate"}:
         assert steps[change].items() >= kept[change].items()  # measured once
     for row in steps.values():
@@ -331,9 +330,9 @@ def test_rows_that_do_not_fit_are_a_line_of_the_table(tmp_path, monkeypatch):
         return 0.5
 
     seen = []
-    monkeypatch.setattr(record_gpu, "timed", measure)
+    monkeypatch.setattr(gpu, "timed", measure)
     monkeypatch.setattr(checkpoint, "write_json", lambda path, done: seen.append(path))
-    found = record_gpu.gpt2_small_step(Job("gpt2-small-step", tmp_path, rehearsal=True))
+    found = gpu.gpt2_small_step(Job("gpt2-small-step", tmp_path, rehearsal=True))
     steps = found["figures"]["steps"]
     assert steps["four times the rows"] == {"rows": 8, "out_of_memory": True}
     assert steps["fused AdamW"]["milliseconds"] == 500
@@ -351,7 +350,7 @@ def test_a_search_goes_on_until_the_best_rate_has_a_worse_one_on_either_side(bes
 
 def test_neither_side_pays_for_compiling(tmp_path, monkeypatch):
     """A clock of our own: nanoGPT starts in 100 s, later in 10 to 12, ours takes 100 for step 1."""
-    plan = record_shakespeare.rehearsed(Plan([], train.configure("shakespeare-gpu"), {}, (), {}))
+    plan = shakespeare.rehearsed(Plan([], train.configure("shakespeare-gpu"), {}, (), {}))
     text = storyland.text(1, 30_000)
     (tmp_path / "text.txt").write_text(text, encoding="utf-8")
     (tmp_path / "train.py").write_text(NANOGPT["train.py"], encoding="utf-8")
@@ -366,9 +365,9 @@ def test_neither_side_pays_for_compiling(tmp_path, monkeypatch):
             now[0] += 2 if step else 100
             yield step, torch.tensor(1.0), None
 
-    monkeypatch.setattr(record_shakespeare, "command", ran)
-    monkeypatch.setattr(record_shakespeare, "clock", lambda device: now[0])
-    monkeypatch.setattr(record_shakespeare, "peer_loss", lambda *_: (1, float("nan")))
+    monkeypatch.setattr(shakespeare, "command", ran)
+    monkeypatch.setattr(shakespeare, "clock", lambda device: now[0])
+    monkeypatch.setattr(shakespeare, "peer_loss", lambda *_: (1, float("nan")))
     monkeypatch.setattr(torch, "load", lambda *_, **__: {"iter_num": 8})
     monkeypatch.setattr(train, "learn", learn)
     for rate in (0.001, 0.002):  # the start is measured once a command
@@ -379,7 +378,7 @@ def test_neither_side_pays_for_compiling(tmp_path, monkeypatch):
 
 def test_a_changed_nanogpt_is_refused():
     with pytest.raises(AssertionError, match="take another commit"):
-        record_shakespeare.changed("torch.manual_seed(1)", Try("nanoGPT", 1.0, "linear to 0", 8))
+        shakespeare.changed("torch.manual_seed(1)", Try("nanoGPT", 1.0, "linear to 0", 8))
 
 
 def test_tokens_a_second_leave_out_compiling_looking_and_saving(tmp_path, monkeypatch):
@@ -402,9 +401,9 @@ def test_tokens_a_second_leave_out_compiling_looking_and_saving(tmp_path, monkey
     def stop(point, model):
         signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr(train, "_clocks", lambda: dict(now))
+    monkeypatch.setattr(train.run, "_clocks", lambda: dict(now))
     monkeypatch.setattr(train.NextToken, "forward", step)
-    monkeypatch.setattr(train, "bits_per_char", slow(train.bits_per_char))
+    monkeypatch.setattr(train.run, "bits_per_char", slow(train.bits_per_char))
     monkeypatch.setattr(checkpoint, "save", slow(checkpoint.save))
     monkeypatch.setenv("TINYGPT_CACHE", str(tmp_path / "cache"))
     config = train.configure("smoke", out=tmp_path / "run", steps=60, device="cpu", every=20)

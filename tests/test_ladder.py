@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+import storyland
 from tinygpt import ladder
 
 
@@ -58,3 +59,8 @@ def test_a_page_shows_the_rungs_up_to_its_chapter(record):
 def test_the_stored_ladder_goes_down_to_the_floor():
     names = [rung["name"] for rung in ladder.rungs()]
     assert names[0] == "uniform" and names[-1] == "floor"
+
+
+def test_the_floor_on_the_ladder_is_storyland_s():
+    (floor,) = [rung for rung in ladder.rungs() if rung["name"] == "floor"]
+    assert floor["bits_per_char"] == storyland.FLOOR

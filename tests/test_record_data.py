@@ -14,8 +14,8 @@ from tinygpt.corpora import corpus
 from tinygpt.data import texts as encoded
 from tinygpt.model import GPT, preset
 from tinygpt.tokenizer import BPETokenizer, CharTokenizer
-from tools import record_data
-from tools.job import Job
+from tools.records import data as record_data
+from tools.records.job import Job
 
 RECORD = records.read("data")
 

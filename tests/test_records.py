@@ -5,7 +5,7 @@ import torch
 
 from tinygpt import ladder, records
 from tinygpt.model import GPT, preset
-from tools.job import once
+from tools.records.job import once
 
 NAMES = sorted(path.parent.name for path in records.FOLDER.glob("*/record.json"))
 

@@ -365,11 +365,11 @@ def test_weights_that_predict_nothing_are_not_saved(place, monkeypatch):
         bits.append(math.nan if len(bits) == 1 else 2.0)
         return bits[-1]
 
-    monkeypatch.setattr(train, "bits_per_char", measured)
+    monkeypatch.setattr(train.run, "bits_per_char", measured)
     refused(config, "on the validation text is not finite at step 20; .*last.safetensors holds an")
     assert tensors(config.out)[1]["step"] == 10
     again = small(place, place / "astray again")
-    monkeypatch.setattr(train, "bits_per_char", lambda *_: math.nan)
+    monkeypatch.setattr(train.run, "bits_per_char", lambda *_: math.nan)
     refused(again, "not finite at step 10; nothing was saved. Start anew, with lower")
     monkeypatch.undo()
     train.train(again)  # and the folder is free
@@ -410,7 +410,7 @@ def test_too_little_memory_after_a_checkpoint_says_how_to_go_on(place, monkeypat
     def full(*_):
         raise torch.OutOfMemoryError
 
-    monkeypatch.setattr(train, "_record", full)
+    monkeypatch.setattr(train.run, "_record", full)
     for dropout, but in ((0.0, r"\."), (0.1, " but the places that dropout draws")):
         config = small(place, place / f"late-{dropout}")
         config = replace(config, model=replace(config.model, dropout=dropout))
@@ -456,36 +456,36 @@ def test_held_out_stories_that_do_not_fit_are_refused_before_the_training(tmp_pa
     config = replace(config, model=replace(config.model, vocab_size=400))
     message = r"the floor is of all texts, and \d+ of them do not fit into 224 tokens: raise the"
     with pytest.raises(TrainError, match=message):
-        train._tokenize(config, tmp_path / "tokens")
+        train.text._tokenize(config, tmp_path / "tokens")
 
 
 def test_a_longer_storyland_has_the_tokenizer_of_a_shorter(monkeypatch, tmp_path):
-    monkeypatch.setattr(train, "TOKENIZER_TEXT", 20_000)
-    monkeypatch.setattr(train, "PER_TOKEN", 1)
+    monkeypatch.setattr(train.text, "TOKENIZER_TEXT", 20_000)
+    monkeypatch.setattr(train.text, "PER_TOKEN", 1)
     config = train.configure("smoke", tokenizer="bpe")
     config = replace(config, model=replace(config.model, vocab_size=300))
     stored = []
     for size in ("20kB", "40kB"):
-        train._tokenize(replace(config, size=size), tmp_path / size)
+        train.text._tokenize(replace(config, size=size), tmp_path / size)
         stored.append((tmp_path / size / "tokenizer.json").read_text(encoding="utf-8"))
     assert stored[0] == stored[1]
 
 
 def test_a_larger_vocabulary_is_learned_from_more_text(monkeypatch, tmp_path):
     """gpt2-small's 50,257 tokens: from all of TinyStories, and not from its first 1 MB."""
-    monkeypatch.setattr(train, "TOKENIZER_TEXT", 20_000)
+    monkeypatch.setattr(train.text, "TOKENIZER_TEXT", 20_000)
     config = train.configure("smoke", tokenizer="bpe", size="200kB")
     sizes = []
     for per_token in (1, 100):
-        monkeypatch.setattr(train, "PER_TOKEN", per_token)
+        monkeypatch.setattr(train.text, "PER_TOKEN", per_token)
         asked = replace(config, model=replace(config.model, vocab_size=2_000))
-        train._tokenize(asked, tmp_path / str(per_token))
+        train.text._tokenize(asked, tmp_path / str(per_token))
         sizes.append(BPETokenizer.load(tmp_path / str(per_token) / "tokenizer.json").vocab_size)
     assert sizes[0] < sizes[1] == 2_000
     gpt2 = train.configure("gpt2-small")
     assert gpt2.model.vocab_size == 50_257
     monkeypatch.undo()
-    assert train._read(gpt2) > corpora.DOWNLOADS["tinystories"].size
+    assert train.text._read(gpt2) > corpora.DOWNLOADS["tinystories"].size
 
 
 def test_fewer_tokens_than_asked_for_are_told_and_the_model_has_as_many(place, capsys):
@@ -512,7 +512,7 @@ def test_an_encoder_is_asked_for_15_of_100_tokens_and_of_ten_shown_the_mask_for_
     bert.hidden = lambda ids, keep: seen.append(ids) or torch.zeros(*ids.shape, 16)
     ids = torch.randint(59, (400, 40), generator=torch.Generator().manual_seed(0))
     ids[:, 30:] = -1
-    _, targets = train._guesses(bert, ids, torch.Generator().manual_seed(1))
+    _, targets = train.loop.guesses(bert, ids, torch.Generator().manual_seed(1))
     (shown,), there = seen, ids >= 0
     assert len(targets) / there.sum() == pytest.approx(0.15, abs=0.01)
     assert ((shown == 59) & there).sum() / len(targets) == pytest.approx(0.8, abs=0.03)

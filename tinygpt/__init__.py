@@ -2,15 +2,13 @@
 
 import os
 
+from tinygpt.errors import PlainError
+
 BUDGETS = ("laptop", "gpu")
 
 
-class BudgetError(ValueError):
+class BudgetError(PlainError, ValueError):
     """TINYGPT_BUDGET names no budget."""
-
-    def _render_traceback_(self):
-        # A notebook shows this one line: the mistake is in a setting, not in the code.
-        return [str(self)]
 
 
 def budget():

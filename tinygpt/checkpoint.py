@@ -11,13 +11,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from tinygpt.errors import PlainError
 
-class CheckpointError(ValueError):
+
+class CheckpointError(PlainError, ValueError):
     """A file that cannot be written or read. The message is one line."""
-
-    def _render_traceback_(self):
-        # A notebook shows this one line: the mistake is not in the code.
-        return [str(self)]
 
 
 def atomically(path: Path, write: Callable[[Path], object]) -> None:

@@ -6,15 +6,12 @@ from pathlib import Path
 from typing import Literal
 
 from tinygpt import checkpoint
+from tinygpt.errors import PlainError
 from tinygpt.model import GPTConfig, preset
 
 
-class TrainError(ValueError):
+class TrainError(PlainError, ValueError):
     """A run that cannot start or go on. The message is one line: what, where, what to do."""
-
-    def _render_traceback_(self):
-        # A notebook shows this one line: the mistake is not in the code.
-        return [str(self)]
 
 
 @dataclass(frozen=True)

@@ -10,43 +10,24 @@ a path              a UTF-8 text file of yours
 
 Real text is cut in file order: the first 90 % to train on, the next 5 % to validate, the last 5 %
 to test. Each cut moves forward to the end of its line where that is near.
-
-Downloads use ``requests``: it streams, follows redirects and obeys proxy settings, and a download
-that was cut can go on where it stopped, which helpers that verify and cache (``pooch``) do not do.
-They go to a ``.part`` file, which gets the final name once its size and SHA-256 are right, so a
-file under its final name is whole. A connection that is cut leaves the ``.part`` for the next
-attempt; a wrong hash, a wrong size or a full disk removes it.
 """
 
 import codecs
-import errno
 import hashlib
-import os
 import platform
 import re
-import warnings
 from dataclasses import dataclass
-from http import HTTPStatus
 from pathlib import Path
-from urllib.parse import urlsplit
 
-from tqdm import tqdm
+from tinygpt.downloads import Download, DownloadError, bring, cache_folder
+from tinygpt.errors import PlainError
 
-from tinygpt import ladder
-
-CHUNK = 1 << 16  # bytes read at a time
-TIMEOUT = 20  # seconds without an answer, or without a byte
-TRIES = 5  # requests in one call before a connection that keeps breaking is given up
 NEAR = 1000  # characters: how far a cut may move to reach a line end
 LONG = 60  # characters: a shorter paragraph may stand twice in "pydocs"
 
 
-class CorpusError(Exception):
+class CorpusError(PlainError):
     """A text cannot be had. The message is one line: what, where, what to do."""
-
-    def _render_traceback_(self):
-        # A notebook shows this one line: the mistake is not in the code.
-        return [str(self)]
 
 
 @dataclass(frozen=True)
@@ -63,15 +44,6 @@ class Corpus:
         sizes = ", ".join(f"{part} {len(getattr(self, part)):,}"
                           for part in ("train", "valid", "test"))
         return f"Corpus({self.name!r}: {sizes} characters)"
-
-
-@dataclass(frozen=True)
-class Download:
-    """A file with one right content: address, size in bytes, SHA-256 in hexadecimal."""
-
-    url: str
-    size: int
-    sha256: str
 
 
 DOWNLOADS = {
@@ -126,7 +98,12 @@ def corpus(name: str | Path, *, size: int | str = "1MB",
     if name == "pydocs":
         return _pydocs()
     if name in DOWNLOADS:
-        text = _decode(_downloaded(name, cache_dir), name)
+        path = cache_folder(cache_dir) / f"{name}.txt"
+        try:
+            bring(name, DOWNLOADS[name], path, '; corpus("storyland") needs no network')
+        except DownloadError as error:
+            raise CorpusError(str(error)) from None
+        text = _decode(_read_file(path), name)
         return Corpus(name, *_split(text, name), source=DOWNLOADS[name].url)
     path = Path(name).expanduser()
     looks_like_path = isinstance(name, Path) or path.suffix or path.name != name
@@ -158,17 +135,9 @@ def floor(name: str | Path) -> float | None:
     """Bits a character that the best reader pays for the test part; None where nobody knows."""
     if name != "storyland":
         return None
-    return next(rung["bits_per_char"] for rung in ladder.rungs() if rung["name"] == "floor")
+    import storyland
 
-
-def cache_folder(cache_dir: str | Path | None = None) -> Path:
-    """Where downloads, and texts as token ids, are kept: see `corpus`."""
-    named = cache_dir or os.environ.get("TINYGPT_CACHE")
-    if not named:
-        import platformdirs  # a machine that is lent for an hour may lack it, and name a folder
-
-        named = platformdirs.user_cache_dir("tinygpt")
-    return Path(named).expanduser()
+    return storyland.FLOOR
 
 
 # Texts that need no network
@@ -255,132 +224,3 @@ def _split(text: str, where: str) -> tuple[str, str, str]:
                           "give a longer text.")
     return parts
 
-
-# Downloads
-
-
-def _downloaded(name: str, cache_dir: str | Path | None) -> bytes:
-    """The verified bytes of a download, brought by the network only if they are not there yet."""
-    remote = DOWNLOADS[name]
-    folder = cache_folder(cache_dir)
-    path = folder / f"{name}.txt"
-    try:
-        if _fault(path, remote):
-            from filelock import FileLock  # only who downloads needs it
-
-            folder.mkdir(parents=True, exist_ok=True)
-            with FileLock(folder / f"{name}.lock"):
-                fault = _fault(path, remote)  # another process may have brought it meanwhile
-                if fault and path.exists():
-                    warnings.warn(f"{path} is damaged ({fault}); downloading it again.",
-                                  stacklevel=3)
-                if fault:
-                    _download(name, remote, path)
-        return path.read_bytes()
-    except OSError as error:  # of the disk: those of the network have become CorpusErrors
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            _part(path).unlink(missing_ok=True)
-            raise CorpusError(f"{name}: the disk is full; {folder} needs {remote.size / 1e6:.1f} "
-                              "MB. Free some, or set TINYGPT_CACHE to a folder elsewhere."
-                              ) from None
-        raise CorpusError(f"{name}: the cache folder {folder} cannot be used "
-                          f"({error.strerror or error}); "
-                          "set TINYGPT_CACHE to a folder you can write to.") from None
-
-
-def _part(path: Path) -> Path:
-    return path.with_suffix(".part")
-
-
-def _size(path: Path) -> int:
-    return path.stat().st_size if path.exists() else 0
-
-
-def _fault(path: Path, remote: Download) -> str:
-    """What is wrong with a file, or "" if it is the one described."""
-    if not path.exists():
-        return "it is not there"
-    if _size(path) != remote.size:
-        return f"{_size(path):,} bytes where {remote.size:,} were expected"
-    with open(path, "rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    return "" if found == remote.sha256 else f"SHA-256 {found} where {remote.sha256} was expected"
-
-
-def _download(name: str, remote: Download, path: Path) -> None:
-    """Bring a file to `path`, going on from its ``.part`` if there is one.
-
-    No If-Range is sent: a file that changed on the server could not have the SHA-256 we want.
-    """
-    part = _part(path)
-    resumed = part.exists()
-    for _ in range(TRIES):
-        if _size(part) < remote.size:
-            _request(name, remote, path)
-    if _size(part) < remote.size:
-        raise CorpusError(f"{name}: the connection to {urlsplit(remote.url).hostname} keeps "
-                          f"breaking ({_size(part):,} of {remote.size:,} bytes are here). "
-                          "Run this again: it goes on from there.")
-    fault = _fault(part, remote)
-    if not fault:
-        os.replace(part, path)
-        return
-    part.unlink()
-    if not resumed:
-        raise CorpusError(f"{name}: {remote.url} sent a wrong file ({fault}); it was removed. Run "
-                          "this again; if it stays so, something on the way changes the file.")
-    _download(name, remote, path)  # the old part may be to blame: once more, from nothing
-
-
-def _request(name: str, remote: Download, path: Path) -> None:
-    """Append to the part what one request brings; a connection that breaks off is no error here."""
-    import requests  # only who downloads needs it
-
-    part = _part(path)
-    done = _size(part)
-    host = urlsplit(remote.url).hostname
-    headers = {"Accept-Encoding": "identity"}  # sizes and ranges are those of the file itself
-    if done:
-        headers["Range"] = f"bytes={done}-"
-    try:
-        response = requests.get(remote.url, headers=headers, stream=True, timeout=TIMEOUT)
-    except requests.Timeout:
-        raise CorpusError(f"{name}: {host} did not answer within {TIMEOUT} seconds. Try again "
-                          'later; corpus("storyland") needs no network.') from None
-    except requests.exceptions.SSLError:
-        raise CorpusError(f"{name}: the certificate of {host} could not be verified; is there a "
-                          "proxy or a log-in page between you and the network?") from None
-    except requests.RequestException:
-        raise CorpusError(f"{name}: no connection to {host}. Go online and run this again, or "
-                          f"save {remote.url} as {path}; "
-                          'corpus("storyland") needs no network.') from None
-    with response:
-        rest = re.fullmatch(rf"bytes {done}-\d+/(\d+)", response.headers.get("Content-Range", ""))
-        if response.status_code == HTTPStatus.OK:  # the whole file, asked for or not
-            start, announced = 0, int(response.headers.get("Content-Length", remote.size))
-        elif done and response.status_code == HTTPStatus.PARTIAL_CONTENT and rest:
-            start, announced = done, int(rest[1])
-        elif done and response.status_code in (HTTPStatus.PARTIAL_CONTENT,
-                                               HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE):
-            part.unlink()  # this server cannot go on from here: the next request starts anew
-            return
-        else:
-            raise CorpusError(f"{name}: {remote.url} answered {response.status_code} "
-                              f"{response.reason}. Try again later; "
-                              'corpus("storyland") needs no network.')
-        if announced != remote.size:
-            part.unlink(missing_ok=True)
-            raise CorpusError(f"{name}: {remote.url} has {announced:,} bytes where {remote.size:,} "
-                              "were expected; nothing was kept. It is not the file we know.")
-        with (open(part, "ab" if start else "wb") as file,
-              tqdm(desc=name, total=remote.size, initial=start, unit="B", unit_scale=True) as bar):
-            try:
-                for chunk in response.iter_content(CHUNK):
-                    file.write(chunk)
-                    bar.update(len(chunk))
-                    if file.tell() > remote.size:
-                        break
-            except requests.RequestException:
-                pass  # the size of the part says how far we came
-            file.flush()
-            os.fsync(file.fileno())

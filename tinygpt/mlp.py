@@ -18,16 +18,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from tinygpt.errors import PlainError
+
 CHUNK = 4096  # windows evaluated at a time
 WARM_UP = 50  # steps
 
 
-class MLPError(ValueError):
+class MLPError(PlainError, ValueError):
     """A size or a tensor that does not fit the model. The message is one line."""
-
-    def _render_traceback_(self):
-        # A notebook shows this one line: the mistake is in what was passed, not in the code.
-        return [str(self)]
 
 
 @dataclass(frozen=True)

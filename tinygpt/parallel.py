@@ -32,16 +32,14 @@ from torch.distributed.tensor import DTensor
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
+from tinygpt.errors import PlainError
+
 WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)
 REMEMBERED = "optimiser/"  # begins the names of what optimisers remember of a parameter
 
 
-class DeviceError(ValueError):
+class DeviceError(PlainError, ValueError):
     """A device that is not there. The message is one line."""
-
-    def _render_traceback_(self):
-        # A notebook shows this one line: the mistake is in the name.
-        return [str(self)]
 
 
 @dataclass(frozen=True)
@@ -153,7 +151,7 @@ def gather(model: nn.Module, optimisers: list[Optimizer]) -> tuple[dict, dict]:
         for parameter, values in state.items()
         for name, value in values.items()
     }
-    return get_model_state_dict(model, options=WHOLE), remembered
+    return model.stored(get_model_state_dict(model, options=WHOLE)), remembered
 
 
 def scatter(tensors: dict[str, Tensor], model: nn.Module, optimisers: list[Optimizer]) -> None:
@@ -165,9 +163,7 @@ def scatter(tensors: dict[str, Tensor], model: nn.Module, optimisers: list[Optim
             state.setdefault(parameter, {})[name] = value
         else:
             weights[name] = value
-    if model.tied_name:  # one matrix under two names
-        weights[model.tied_name] = weights["embedding.weight"]
     groups = get_optimizer_state_dict(model, optimisers)["param_groups"]
-    set_model_state_dict(model, weights, options=WHOLE)
+    set_model_state_dict(model, model.restored(weights), options=WHOLE)
     stored = {"state": state, "param_groups": groups}
     set_optimizer_state_dict(model, optimisers, stored, options=WHOLE)

@@ -20,18 +20,15 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from tinygpt import checkpoint
+from tinygpt.errors import PlainError
 from tinygpt.model import GPT, GPTConfig
 
 ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / "records"
 
 
-class RecordError(ValueError):
+class RecordError(PlainError, ValueError):
     """There is no such record. The message is one line."""
-
-    def _render_traceback_(self):
-        # A notebook shows this one line: the mistake is not in the code.
-        return [str(self)]
 
 
 def read(name: str) -> dict:
@@ -62,9 +59,8 @@ def write_model(folder: Path, model: GPT) -> dict:
 
     Whoever measures the model after this measures what a reader will load.
     """
-    weights = {key: value.half().cpu().contiguous() for key, value in model.state_dict().items()}
-    if model.tied_name:
-        del weights[model.tied_name]
+    state = model.stored(model.state_dict())
+    weights = {key: value.half().cpu().contiguous() for key, value in state.items()}
     path = folder / "weights.safetensors"
     checkpoint.atomically(path, lambda part: save_file(weights, part))
     _fill(model, weights)
@@ -72,10 +68,7 @@ def write_model(folder: Path, model: GPT) -> dict:
 
 
 def _fill(model: GPT, weights: dict[str, torch.Tensor]) -> None:
-    weights = {key: value.float() for key, value in weights.items()}
-    if model.tied_name:
-        weights[model.tied_name] = weights["embedding.weight"]
-    model.load_state_dict(weights)
+    model.load_state_dict(model.restored({key: value.float() for key, value in weights.items()}))
 
 
 def processor() -> str:

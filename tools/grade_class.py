@@ -1,7 +1,7 @@
 """Make a class, grade it as an instructor would, and print what its attacks came to.
 
-    python tools/grade_class.py                lab01-ngram
-    python tools/grade_class.py lab02-bpe
+    python -m tools.grade_class                lab01-ngram
+    python -m tools.grade_class lab02-bpe
 
 Its desk, with the feedback pages and the report, is _build/class/<lab>. Exit code 1 if a submission
 did not end as it should.
@@ -18,16 +18,13 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from gradedesk import sandbox
+from gradedesk.journal import Journal
+from gradedesk.lab import Lab
+from gradedesk.result import Result
+from tools.make_class import Case, Maker, write
+
 ROOT = Path(__file__).resolve().parent.parent
-if str(ROOT) not in sys.path:
-    sys.path.insert(0, str(ROOT))
-
-from gradedesk import sandbox  # noqa: E402
-from gradedesk.journal import Journal  # noqa: E402
-from gradedesk.lab import Lab  # noqa: E402
-from gradedesk.result import Result  # noqa: E402
-from tools.make_class import Case, Maker, write  # noqa: E402
-
 ABSENT = "absent"  # on the class list, and hands in nothing
 
 

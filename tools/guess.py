@@ -30,7 +30,7 @@ from storyland.grammar import NUMBERS
 from tinygpt import records
 from tinygpt.corpora import corpus
 from tinygpt.ngram import KneserNey
-from tools.record_storyland import tokenizer
+from tools.records.storyland import tokenizer
 
 FILE = records.FOLDER / "guess.json"
 STORY_SEED, PLACE_SEED = 2026, 0

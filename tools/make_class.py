@@ -1,7 +1,7 @@
 """Make a class: submissions to a lab, honest, mistaken, broken and hostile, named as Canvas does.
 
-    python tools/make_class.py OUT lab01-ngram     write them into OUT
-    python tools/make_class.py --list lab01-ngram  say what there is
+    python -m tools.make_class OUT lab01-ngram     write them into OUT
+    python -m tools.make_class --list lab01-ngram  say what there is
 
 Nobody in it is a person: each file is named after what is wrong with it. The hostile ones really
 try what they say, so they belong in the sandbox and nowhere else.
@@ -21,13 +21,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gradedesk.lab import Lab
+from gradedesk.result import Result
+
 ROOT = Path(__file__).resolve().parent.parent
-if str(ROOT) not in sys.path:
-    sys.path.insert(0, str(ROOT))
-
-from gradedesk.lab import Lab  # noqa: E402
-from gradedesk.result import Result  # noqa: E402
-
 Notebook = dict[str, Any]
 
 

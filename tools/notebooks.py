@@ -1,7 +1,7 @@
 """Execute notebooks and write them in one normal form.
 
-    python tools/notebooks.py [PATH ...]    # default: chapters/ and solutions/
-    python tools/notebooks.py --check       # run nothing, list what is not normal
+    python -m tools.notebooks [PATH ...]    # default: chapters/ and solutions/
+    python -m tools.notebooks --check       # run nothing, list what is not normal
 
 A second run without changes leaves every byte as it was. Pages (everything but
 `solutions/`) end in one Markdown cell tagged `ran` that says when, with what

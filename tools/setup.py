@@ -25,12 +25,6 @@ PYTHON = "Scripts/python.exe" if os.name == "nt" else "bin/python"
 OLDEST, NEWEST = (3, 11), (3, 13)
 CUDA = "cu130"  # the CUDA version that torch's default build for Linux is made for
 INDEX = "https://download.pytorch.org/whl/"
-# What the pages, the labs and the tests import; an environment of one's own must hold them.
-NEEDED = (
-    "bs4 filelock hypothesis importlinter ipykernel jupyter_book jupyterlab matplotlib nbclient "
-    "nbgrader nbval numpy platformdirs pytest pytest_timeout requests rich ruff scipy tokenizers "
-    "torch tqdm transformers xdist"
-).split()
 
 
 def check_python():
@@ -110,6 +104,16 @@ def pip(python, arguments, log):
         sys.exit(f"The environment is not complete: what pip said is in {shown}. Run this again.")
 
 
+def needed():
+    """The packages that the pages, the labs, the desk and the tests import: pyproject.toml's."""
+    import tomllib  # not in a Python that is too old, which gets a line of its own
+
+    project = tomllib.loads(PROJECT.read_text(encoding="utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    every = project["dependencies"] + extras["desk"] + extras["course"]
+    return list(dict.fromkeys(re.match(r"[\w.-]+", one)[0] for one in every))
+
+
 def check(venv):
     """Stop with one line where the environment at `venv` lacks something."""
     python = venv / PYTHON
@@ -118,10 +122,11 @@ def check(venv):
             f"{venv} is no Python environment (it has no {PYTHON}). Leave it out to make .venv."
         )
     code = (
-        "import sys, importlib.util as u; print(*[n for n in sys.argv[1:] if not u.find_spec(n)])"
+        "import sys, importlib.metadata as m\n"
+        "print(*[n for n in sys.argv[1:] if not next(m.Distribution.discover(name=n), None)])"
     )
     missing = subprocess.run(
-        [python, "-c", code, *NEEDED], check=True, capture_output=True, text=True
+        [python, "-c", code, *needed()], check=True, capture_output=True, text=True
     ).stdout.split()
     if missing:
         sys.exit(

@@ -1,7 +1,7 @@
 """Grade a large class while the grader is killed at random moments, and see that nothing is lost.
 
-    python tools/soak.py              2,000 submissions, every 20th hostile: a quarter of an hour
-    python tools/soak.py --count 60   a small one
+    python -m tools.soak              2,000 submissions, every 20th hostile: a quarter of an hour
+    python -m tools.soak --count 60   a small one
 
 `gradedesk grade` is started again after each kill -9 until a run ends by itself. Then every
 submission has one line in the journal and no more, the gradebook holds the journal's points, no
@@ -31,15 +31,12 @@ from rich.console import Console
 from rich.table import Table
 from tqdm import tqdm
 
+from gradedesk import sandbox
+from gradedesk.journal import Journal
+from gradedesk.lab import Lab
+from tools.make_class import Case, Maker
+
 ROOT = Path(__file__).resolve().parent.parent
-if str(ROOT) not in sys.path:
-    sys.path.insert(0, str(ROOT))
-
-from gradedesk import sandbox  # noqa: E402
-from gradedesk.journal import Journal  # noqa: E402
-from gradedesk.lab import Lab  # noqa: E402
-from tools.make_class import Case, Maker  # noqa: E402
-
 LAB = "lab01-ngram"
 EVERY = 20  # one of so many is hostile
 # What uses up its time is there once; every other case comes again and again.

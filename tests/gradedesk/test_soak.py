@@ -30,7 +30,7 @@ def run(*arguments):
 
 def test_a_killed_grader_loses_nothing_and_grades_nothing_twice(tmp_path):
     done = run(
-        "tools/soak.py", "--count", 60, "--pause", 2, "--seed", 4, "--out", tmp_path / "soak"
+        "-m", "tools.soak", "--count", 60, "--pause", 2, "--seed", 4, "--out", tmp_path / "soak"
     )
     assert done.returncode == 0, done.stdout + done.stderr
     figures = dict(re.findall(r"^ *(.*?) {2,}([\d,.]+)$", done.stdout, re.MULTILINE))

@@ -12,7 +12,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from tinygpt import checkpoint
 from tinygpt.model import GPT, GPTConfig, preset
 from tinygpt.train import NextToken
-from tools.job import Job
+from tools.records.job import Job
 
 WARM_UP, STEPS = 3, 10
 # 50,304 rather than 50,257 tokens: a multiple of 128, which matrix units like.

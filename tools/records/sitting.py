@@ -1,7 +1,7 @@
 """The recorded run of the page "One sitting": its own cells, run as they stand."""
 
 from tinygpt import checkpoint, records
-from tools.job import Job
+from tools.records.job import Job
 
 PAGE = records.ROOT / "chapters" / "one-sitting.ipynb"
 # What is folded on the page only draws, and draws from this record; what is left out is for Colab.

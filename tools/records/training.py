@@ -19,7 +19,7 @@ from tinygpt import data, optim, train
 from tinygpt.corpora import corpus
 from tinygpt.model import GPT, INIT_STD, preset
 from tinygpt.tokenizer import BPETokenizer
-from tools.job import Job, once
+from tools.records.job import Job, once
 
 CONTEXT = 224  # tokens: the longest story
 BATCH = 8  # stories a step

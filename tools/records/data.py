@@ -21,16 +21,16 @@ from tinygpt.data import texts as encoded
 from tinygpt.model import GPT, preset
 from tinygpt.ngram import KneserNey
 from tinygpt.tokenizer import BPETokenizer
-from tools.job import Job, once
-from tools.record_training import MODERN, SMALL
+from tools.records.job import Job, once
+from tools.records.training import MODERN, SMALL
 
 BUDGET = 300_000  # characters of training text, dirt included
 JUDGE = 22_000  # characters of fresh clean text
 SEEDS, GPT_SEEDS = range(5), range(3)
 ORDER = 10  # of the n-grams, in characters
 STEPS, BATCH, CONTEXT = 200, 8, 224
-# The modern GPT of `record_training`, and the rates that its search found for this size on clean
-# text of another seed.
+# The modern GPT of `training`, and the rates that its search found for this size on clean text of
+# another seed.
 MODEL = SMALL | MODERN
 RATES = {
     "learning_rate": 2e-2,

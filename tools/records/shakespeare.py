@@ -31,7 +31,7 @@ from tinygpt.config import TrainConfig, configure
 from tinygpt.corpora import corpus
 from tinygpt.model import GPT
 from tinygpt.tokenizer import CharTokenizer
-from tools.job import Job, Unfinished
+from tools.records.job import Job, Unfinished
 
 # nanoGPT's README, for a computer without a GPU.
 CPU = (

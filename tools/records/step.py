@@ -22,7 +22,7 @@ from tinygpt import data, optim, train
 from tinygpt.corpora import corpus
 from tinygpt.model import GPT, preset
 from tinygpt.tokenizer import CharTokenizer
-from tools.job import Job, once
+from tools.records.job import Job, once
 
 # What a step takes
 COST_WIDTHS = (32, 64, 128, 256, 512)

@@ -1,6 +1,6 @@
 """The recorded experiment of Part 3 that asks how to divide a budget of computation.
 
-`python -m tools.records isoflop` repeats it. What is done is kept in runs/, as in record_training.
+`python -m tools.records isoflop` repeats it. What is done is kept in runs/, as in training.
 """
 
 import math
@@ -14,9 +14,9 @@ import torch
 import storyland
 from tinygpt import data, optim, train
 from tinygpt.model import GPT, preset
-from tools.job import Job
-from tools.record_training import CONTEXT, MODERN, SCALING_RATES, SEARCH_SEED, bracket, kept
-from tools.record_training import read as read_texts
+from tools.records.job import Job
+from tools.records.training import CONTEXT, MODERN, SCALING_RATES, SEARCH_SEED, bracket, kept
+from tools.records.training import read as read_texts
 
 ROWS = 4  # of CONTEXT tokens, a step
 SEEDS = range(2)  # of the runs that count

@@ -1,13 +1,12 @@
 """Print how fast the course's programs are, each beside a peer timed in the same run.
 
-    python tools/bench.py
+    python -m tools.bench
 
 Speeds differ from machine to machine, their ratio much less. To add a row, write a function that
 returns a `Row` and name it in `ROWS`.
 """
 
 import random
-import sys
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,15 +19,12 @@ from rich.console import Console
 from rich.table import Table
 from tqdm import tqdm
 
-ROOT = Path(__file__).resolve().parent.parent
-if str(ROOT) not in sys.path:
-    sys.path.insert(0, str(ROOT))
+import storyland
+from gradedesk import sandbox
+from tools.bench import model as model_speed
+from tools.bench.desk import JOBS, TenSubmissions
 
-import storyland  # noqa: E402
-from gradedesk import sandbox  # noqa: E402
-from tools import model_speed  # noqa: E402
-from tools.desk_speed import JOBS, TenSubmissions  # noqa: E402
-
+ROOT = Path(__file__).resolve().parent.parent.parent
 REPEATS = 3
 
 

@@ -26,41 +26,32 @@ from pathlib import Path
 
 import torch
 
-from tinygpt import checkpoint, corpora, records, train
+from tinygpt import checkpoint, corpora, downloads, records, train
 from tinygpt.checkpoint import CheckpointError
 from tinygpt.config import TrainError, configure
 from tinygpt.corpora import CorpusError
-from tools import (
-    record_data,
-    record_gpu,
-    record_isoflop,
-    record_shakespeare,
-    record_sitting,
-    record_step,
-    record_storyland,
-    record_training,
-)
-from tools.job import Job, Unfinished
+from tools.records import data, gpu, isoflop, shakespeare, sitting, step, storyland, training
+from tools.records.job import Job, Unfinished
 
 RUNS = {
-    "distance": record_storyland.distance,
-    "one-block": partial(record_storyland.gpt, num_layers=1, steps=4000),
-    "gpt": partial(record_storyland.gpt, num_layers=4, steps=4000),
-    "story-laptop": record_storyland.story,
-    "story-base": record_storyland.story,
-    "story-bert": record_storyland.story,
-    "ablations": record_training.ablations,
-    "scaling": record_training.scaling,
-    "isoflop": record_isoflop.isoflop,
-    "step-cost": record_step.step_cost,
-    "width": record_step.width,
-    "data": record_data.data,
-    "one-sitting": record_sitting.sitting,
+    "distance": storyland.distance,
+    "one-block": partial(storyland.gpt, num_layers=1, steps=4000),
+    "gpt": partial(storyland.gpt, num_layers=4, steps=4000),
+    "story-laptop": storyland.story,
+    "story-base": storyland.story,
+    "story-bert": storyland.story,
+    "ablations": training.ablations,
+    "scaling": training.scaling,
+    "isoflop": isoflop.isoflop,
+    "step-cost": step.step_cost,
+    "width": step.width,
+    "data": data.data,
+    "one-sitting": sitting.sitting,
 }
-ON_GPU = {"gpt2-small-step": record_gpu.gpt2_small_step, "story-gpu": record_storyland.story}
+ON_GPU = {"gpt2-small-step": gpu.gpt2_small_step, "story-gpu": storyland.story}
 # These need nanoGPT's code, too.
-BESIDE_NANOGPT = {"shakespeare-laptop": record_shakespeare.laptop}
-BESIDE_NANOGPT_ON_GPU = {"shakespeare-gpu": record_shakespeare.gpu}
+BESIDE_NANOGPT = {"shakespeare-laptop": shakespeare.laptop}
+BESIDE_NANOGPT_ON_GPU = {"shakespeare-gpu": shakespeare.gpu}
 KNOWN = RUNS | ON_GPU | BESIDE_NANOGPT | BESIDE_NANOGPT_ON_GPU
 FOR_GPU = ON_GPU | BESIDE_NANOGPT_ON_GPU
 FOR_NANOGPT = BESIDE_NANOGPT | BESIDE_NANOGPT_ON_GPU
@@ -109,7 +100,7 @@ def prepare(name: str) -> None:
         train.prepare(configure(name))
     if name == "shakespeare-gpu":
         corpora.corpus("shakespeare")
-    needs = "no data" if name == "gpt2-small-step" else f"what is now in {corpora.cache_folder()}"
+    needs = "no data" if name == "gpt2-small-step" else f"what is now in {downloads.cache_folder()}"
     print(f"{name} needs {needs}.")
 
 
@@ -235,6 +226,3 @@ def main() -> None:
         print(f"The time is over, and what is done is kept: give the same command again. ({left})")
         sys.exit(GOES_ON)
 
-
-if __name__ == "__main__":
-    main()

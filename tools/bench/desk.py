@@ -19,7 +19,7 @@ import psutil
 from gradedesk.journal import Journal
 from tools.make_class import Maker
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parent.parent.parent
 LAB = "lab01-ngram"
 JOBS = 2
 TICK = 0.02  # seconds between two looks at the memory

@@ -15,7 +15,7 @@ from tinygpt.mlp import MLP, MLPConfig
 from tinygpt.model import GPT, preset
 from tinygpt.ngram import KneserNey
 from tinygpt.tokenizer import BPETokenizer
-from tools.job import Job, Unfinished
+from tools.records.job import Job, Unfinished
 
 CONTEXT = 224  # tokens: the longest story
 EVERY = 100  # steps between two looks at the validation text

@@ -1,4 +1,4 @@
-"""What `tools/bench.py` times tinygpt's model against: nanoGPT's design, Transformers' GPT-2.
+"""What tinygpt's model is timed against: nanoGPT's design, Transformers' GPT-2.
 
 All have the same sizes and predict the same kind of text; only the code differs.
 """

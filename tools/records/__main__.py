@@ -1,0 +1,5 @@
+"""`python -m tools.records`."""
+
+from tools.records.command import main
+
+main()
