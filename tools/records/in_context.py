@@ -7,6 +7,7 @@ stories before is measured on the same stories.
 """
 
 import random
+import re
 from collections import Counter
 from itertools import islice
 from math import log
@@ -33,6 +34,7 @@ ROWS = 256  # logits of so many tokens at once: all of them would take gigabytes
 CHARACTERS = sorted({chr(i) for i in range(32, 127)} | set("\n“”‘’–—…"))  # that any text may have
 KINDS = ("said again", "said first", "the rest")
 NATS = log(2)  # in a bit
+SENTENCE = re.compile(r"\S.*?[.!?]”?(?=\s)")
 START = "<|endoftext|>"  # what stands before a text in SmolLM2's training
 
 
@@ -77,11 +79,21 @@ def read_in_a_row(model: GPT, reader, texts: list[str]) -> dict[str, list[float]
     return {str(before): [round(x, 4) for x in rows[before]] for before in SHOWN}
 
 
-def shuffled(stories: list[Story], rng: random.Random) -> list[str]:
+def other_words(stories: list[Story], rng: random.Random) -> list[str]:
     """The texts of all but the last with their words in another order; the last as it is."""
     words = [storyland.pieces(story.text.strip()) for story in stories[:-1]]
     return [
         *("".join(rng.sample(one, len(one))).strip() + "\n" for one in words),
+        stories[-1].text,
+    ]
+
+
+def other_sentences(stories: list[Story], rng: random.Random) -> list[str]:
+    """The same with the sentences of all in another order: as many a text as there were."""
+    texts = [SENTENCE.findall(story.text) for story in stories[:-1]]
+    every = iter(rng.sample(pool := [one for text in texts for one in text], len(pool)))
+    return [
+        *(" ".join(islice(every, len(text))) + "\n" for text in texts),
         stories[-1].text,
     ]
 
@@ -150,7 +162,8 @@ def in_context(job: Job) -> dict:
         rng = random.Random(number)
         for name, texts in (
             ("SmolLM2", [story.text for story in row]),
-            ("SmolLM2, words in another order", shuffled(row, rng)),
+            ("SmolLM2, words in another order", other_words(row, rng)),
+            ("SmolLM2, sentences in another order", other_sentences(row, rng)),
         ):
             run = {"model": NAME, "texts": texts, "shown": SHOWN}
             read = once(job.out, run, lambda texts=texts: read_in_a_row(model, reader, texts))
