@@ -64,7 +64,7 @@ system:  ## install what tests take from outside Python (bubblewrap, PostgreSQL,
 	@$(PYTHON) tools/system.py
 
 lab: setup  ## open JupyterLab in the labs folder
-	@$(PY) -m jupyterlab --notebook-dir labs \
+	@$(PY) -m jupyterlab --notebook-dir . --LabApp.default_url=/lab/tree/labs \
 		$(if $(filter 0,$(shell id -u)),--allow-root)  # in a container one is root
 
 notebooks: setup  ## run chapters and solutions and store their outputs

