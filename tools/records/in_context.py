@@ -76,7 +76,8 @@ def read_in_a_row(model: GPT, reader, texts: list[str]) -> dict[str, list[float]
     start = reader.encode(START, special=True)
     log_probs = iter(nats(model, start + [i for line in lines for i in line]))
     rows = [list(islice(log_probs, len(line))) for line in lines]
-    return {str(before): [round(x, 4) for x in rows[before]] for before in SHOWN}
+    shown = [before for before in SHOWN if before < len(rows)]
+    return {str(before): [round(x, 4) for x in rows[before]] for before in shown}
 
 
 def other_words(stories: list[Story], rng: random.Random) -> list[str]:
