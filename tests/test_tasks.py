@@ -1,5 +1,6 @@
 """What every task offers, and what a task's page adds to the stories."""
 
+import doctest
 import itertools
 import os
 import random
@@ -14,6 +15,7 @@ import pytest
 from setuptools import find_packages
 
 import storyland
+from storyland import tasks
 from storyland.sampler import write
 from storyland.tasks import Example, entities, frame, questions, sentiment, summaries
 
@@ -112,6 +114,12 @@ def test_a_seed_that_is_none_is_refused_at_once(task, seed):
 def test_an_output_that_is_no_text_is_refused(task):
     with pytest.raises(TypeError, match="an output is text, not NoneType"):
         task.score(first(task, 1, 1)[0], None)
+
+
+@pytest.mark.parametrize("module", [tasks, *TASKS], ids=lambda module: module.__name__)
+def test_what_the_documentation_shows_is_what_comes_out(module):
+    failed, tried = doctest.testmod(module)
+    assert failed == 0 < tried
 
 
 def test_the_pages_are_in_the_built_package():

@@ -251,7 +251,7 @@ def test_a_number_may_be_in_digits_and_nobody_may_know_in_capitals():
     def marked(right, output):
         return score(type(example)(example.story, "", right, "", "what", ""), output)
 
-    assert marked("twelve", "12") == marked("twelve", "Twelve.") == 1
+    assert marked("twelve", "12") == marked("twelve", "12.") == marked("twelve", "Twelve.") == 1
     assert marked("twelve", "13") == marked("twelve", "120") == marked("one", "21") == 0
     assert marked(NOBODY, "Nobody knows.") == 1
     assert marked("nobody", "nobody knows") == marked(NOBODY, "nobody") == 0
@@ -273,6 +273,12 @@ def test_a_number_may_be_in_digits_and_nobody_may_know_in_capitals():
 def test_a_page_with_a_mistake_says_which(page, message):
     with pytest.raises(PageError, match=re.escape(message)):
         Questions(STORIES, page)
+
+
+def test_a_page_whose_questions_fit_no_story_says_so():
+    asking = Questions(STORIES, "question who: x\n  Who?\n  nobody knows if no first")
+    with pytest.raises(PageError, match="no question of the page fits any of 1000 stories"):
+        next(asking.examples(1))
 
 
 def test_a_page_that_gives_two_answers_says_so():

@@ -2,8 +2,10 @@
 
     >>> from storyland.tasks import questions
     >>> example = next(questions.examples(seed=1))
-    >>> example.story.text, example.input, example.output
-    >>> questions.score(example, "in the box")
+    >>> example.input.splitlines()[-1], example.output
+    ('Who led at first?', 'the sheep')
+    >>> questions.score(example, "The sheep.")
+    1.0
 
 A task is a module with `examples(seed)`, an endless stream, the same for the same seed, and
 `score(example, output)`, 1 for a right output and 0 for a wrong one or a share between. Its stories

@@ -12,14 +12,15 @@ is told by the text, and no choice of the writer depends on it: the stories, the
 and what the oracle says of them stay as they are.
 """
 
-import random
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from random import Random
 
 import storyland
-from storyland.grammar import Call, Choices, Draw, Env, Grammar, Number, Option
+from storyland.grammar import NUMBERS, Call, Choices, Draw, Env, Grammar, Number, Option
 from storyland.sampler import Story, Written, write
 from storyland.words import END, join
 
@@ -112,7 +113,7 @@ class World:
             if all(env[fact] is not None for fact in self.needs(option))
         ])
 
-    def written(self, rng: random.Random, watch: frozenset[str] = frozenset()) -> Written:
+    def written(self, rng: Random, watch: frozenset[str] = frozenset()) -> Written:
         """A whole story, the same as `storyland.stories` writes with the same `rng`."""
         return write([self.grammar.rules[self.grammar.start]], self.grammar.empty_env, rng, watch)
 
@@ -125,23 +126,26 @@ class World:
         return Story(written.words[:length], written.roles[:length], self.grammar.known(env))
 
 
-def text(option: Option, env: Env, rng: random.Random) -> str:
+def text(option: Option, env: Env, rng: Random) -> str:
     """What an option says where these facts hold."""
     return join(write(option.parts, env, rng).words)
 
 
-def random_numbers(seed: int, use: str) -> random.Random:
-    """Random numbers for a task's own choices, which leave those of the stories alone.
-
-    Raises ValueError if the seed is no whole number from 0 on (Python's takes -1 for 1).
-    """
+def checked(seed: int) -> int:
+    """The seed; ValueError if it is no whole number from 0 on (Python takes -1 for 1)."""
     if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
         raise ValueError(f"a seed is a whole number from 0 on, not {seed!r}")
-    return random.Random(f"{use} {seed}")
+    return seed
 
 
-def is_text(output: object) -> str:
+def as_text(output: object) -> str:
     """The output, if it is text; TypeError, saying what it is, if not."""
     if not isinstance(output, str):
         raise TypeError(f"an output is text, not {type(output).__name__}")
     return output
+
+
+def in_letters(digits: re.Match) -> str:
+    """A number as a story writes it, if it is one that stories have."""
+    number = int(digits[0])
+    return NUMBERS[number] if number < len(NUMBERS) else digits[0]

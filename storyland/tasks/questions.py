@@ -11,22 +11,24 @@ of writing the text gives any: it was not told, or it is asked about somebody wh
 story, or the story stops before it tells.
 """
 
-import random
 import re
 from bisect import bisect
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from random import Random
 
-from storyland.grammar import NUMBERS, Call, Choices, Env, Option, in_words
+from storyland.grammar import Call, Choices, Env, Option, in_words
+from storyland.sampler import Story
 from storyland.tasks import frame
-from storyland.tasks.frame import PageError, World
+from storyland.tasks.frame import PageError, World, in_letters
 from storyland.words import split
 
 NOBODY = "nobody knows"
 KINDS = ("who", "where", "what", "how many")
 WEIGHT = 10  # of a question that the page gives none
+PATIENCE = 1000  # stories in a row that no question fits
 
 # What may stand before an answer, or not: "in the box", "the box" and "box" are one answer.
 LEADING = frozenset("a an the in on at by to from round".split())
@@ -42,6 +44,7 @@ class Example(frame.Example):
 
     @property
     def answerable(self) -> bool:
+        """Whether the story entails an answer."""
         return self.output != NOBODY
 
 
@@ -145,11 +148,13 @@ class Questions:
 
     def examples(self, seed: int) -> Iterator[Example]:
         """An endless stream, one question a story. ValueError if the seed is no whole number."""
-        choice = frame.random_numbers(seed, "questions")
-        return self._examples(random.Random(seed), choice)
+        # The task's own choices have their own numbers, and leave those of the stories alone.
+        choice = Random(f"questions {frame.checked(seed)}")
+        return self._examples(Random(seed), choice)
 
-    def _examples(self, rng: random.Random, choice: random.Random) -> Iterator[Example]:
-        while True:
+    def _examples(self, rng: Random, choice: Random) -> Iterator[Example]:
+        in_vain = 0
+        while in_vain < PATIENCE:
             written = self.world.written(rng, self.points)
             ends = {**written.ends, "end": (len(written.words), written.env)}
             fitting = [
@@ -157,18 +162,21 @@ class Questions:
                 for point, (_, env) in ends.items()
                 for asked in self.fitting(env, point)
             ]
-            if not fitting:
-                continue
-            point, asked = _draw(Choices(fitting), choice)
-            env = ends[point][1]
-            question = frame.text(_draw(asked.wordings, choice), env, choice)
-            output = NOBODY if asked.answer is None else frame.text(asked.answer, env, choice)
-            story = self.world.story(written, None if point == "end" else ends[point])
-            yield Example(story, f"{story.text.rstrip()}\n{question}", output,
-                          question, asked.question.kind, asked.question.name)
+            in_vain = 0 if fitting else in_vain + 1
+            if fitting:
+                point, asked = _draw(Choices(fitting), choice)
+                story = self.world.story(written, None if point == "end" else ends[point])
+                yield self._example(asked, story, ends[point][1], choice)
+        raise PageError(f"no question of the page fits any of {PATIENCE} stories in a row")
+
+    def _example(self, asked: Asked, story: Story, env: Env, choice: Random) -> Example:
+        question = frame.text(_draw(asked.wordings, choice), env, choice)
+        output = NOBODY if asked.answer is None else frame.text(asked.answer, env, choice)
+        return Example(story, f"{story.text.rstrip()}\n{question}", output,
+                       question, asked.question.kind, asked.question.name)
 
 
-def _draw(choices: Choices, choice: random.Random):
+def _draw(choices: Choices, choice: Random):
     """One of weighted outcomes."""
     return choices.pairs[bisect(choices.totals, int(choice.random() * choices.totals[-1]))][1]
 
@@ -253,14 +261,12 @@ def score(example: frame.Example, output: str) -> float:
     Case, a final full stop, articles and the preposition before a place do not count, and a number
     may be in digits: "In the box." is "the box". TypeError if the output is no text.
     """
-    return float(normal(frame.is_text(output)) == normal(example.output))
+    return float(normal(frame.as_text(output)) == normal(example.output))
 
 
 def normal(answer: str) -> tuple[str, ...]:
     """What counts of an answer: its words, in small letters, numbers spelled out."""
-    words = [NUMBERS[int(word)] if word.isdecimal() and int(word) < len(NUMBERS) else word
-             for word in answer.lower().split()]
-    words = split(" ".join(words))
+    words = split(re.sub(r"\d+", in_letters, answer.lower()))
     while words and words[-1] in {".", "!"}:
         words.pop()
     while len(words) > 1 and words[0] in LEADING:

@@ -3,8 +3,8 @@
     >>> example = next(examples(seed=1))
     >>> example.output
     'merry'
-    >>> example.outputs
-    {'merry': 0.5348217584939421, 'spooky': 0.40732025126898613, 'gloomy': 0.057857990237071916}
+    >>> {mood: round(chance, 2) for mood, chance in example.outputs.items()}
+    {'merry': 0.53, 'spooky': 0.41, 'gloomy': 0.06}
 
 `outputs` is the exact P(mood given text), by Bayes' rule over every way in which the grammar can
 have written the text: no classifier, of whatever size, is right more often on fresh stories than
@@ -57,8 +57,7 @@ class Sentiment:
 
     def examples(self, seed: int) -> Iterator[Example]:
         """An endless stream, one story an example. ValueError if the seed is no whole number."""
-        frame.random_numbers(seed, "sentiment")  # nothing is left to choose; the seed is checked
-        return self._examples(Random(seed))
+        return self._examples(Random(frame.checked(seed)))
 
     def _examples(self, rng: Random) -> Iterator[Example]:
         while True:
@@ -99,7 +98,7 @@ def score(example: frame.Example, output: str) -> float:
     The best possible reader gets the probability of its guess, on average:
     `max(example.outputs.values())`. TypeError if the output is no text.
     """
-    return float(frame.is_text(output).strip().lower() == example.output)
+    return float(frame.as_text(output).strip().lower() == example.output)
 
 
 def bits(example: frame.Example, distribution: Mapping[str, float]) -> float:

@@ -2,9 +2,9 @@
 
     >>> example = next(examples(seed=1))
     >>> example.output
-    'Lucy had nine plums, gave three to a hungry fox and came home with six.'
-    >>> score(example, 'Lucy had nine plums, gave three to a hungry fox and came home with ten.')
-    0.8571428571428571
+    'The owl won a race to the barn, before the sheep and the fox.'
+    >>> score(example, 'The sheep won a race to the barn, before the owl and the fox.')
+    0.6
 
 The sentences stand on a page to read: `summaries.txt`. A story has several right summaries, each
 with its probability: `example.outputs` is the whole distribution, and `example.output` is drawn
@@ -12,7 +12,6 @@ from it. The page that writes summaries also reads them, so that a summary is ma
 claims, in whatever words of the page.
 """
 
-import random
 import re
 from bisect import bisect
 from collections.abc import Iterator
@@ -20,11 +19,12 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from itertools import accumulate
 from pathlib import Path
+from random import Random
 
-from storyland.grammar import NUMBERS, Call, Draw, Env, Number, Option
+from storyland.grammar import Call, Draw, Env, Number, Option
 from storyland.oracle import Oracle, States
 from storyland.tasks import frame
-from storyland.tasks.frame import PageError, World
+from storyland.tasks.frame import PageError, World, in_letters
 from storyland.words import END, join, split
 
 
@@ -77,10 +77,11 @@ class Summaries:
 
     def examples(self, seed: int) -> Iterator[Example]:
         """An endless stream, one summary a story. ValueError if the seed is no whole number."""
-        choice = frame.random_numbers(seed, "summaries")
-        return self._examples(random.Random(seed), choice)
+        # The task's own choices have their own numbers, and leave those of the stories alone.
+        choice = Random(f"summaries {frame.checked(seed)}")
+        return self._examples(Random(seed), choice)
 
-    def _examples(self, rng: random.Random, choice: random.Random) -> Iterator[Example]:
+    def _examples(self, rng: Random, choice: Random) -> Iterator[Example]:
         while True:
             written = self.world.written(rng)
             ways = self._ways(written.env)
@@ -175,7 +176,7 @@ class Summaries:
         """As the module's `score`."""
         truth = {**example.story.facts, **example.facts}
         best = 0.0
-        for claims in self.claims(frame.is_text(output)):
+        for claims in self.claims(frame.as_text(output)):
             right = sum(truth.get(fact) == value for fact, value in claims.items())
             best = max(best, right / len(claims.keys() | example.key))
         return best
@@ -223,8 +224,7 @@ def naming(example: Example, output: str) -> float:
     It cannot tell who did what to whom: a text that exchanges two people gets full marks, and so
     does one that names everything. TypeError if the output is no text.
     """
-    words = [NUMBERS[int(word)] if word.isdecimal() and int(word) < len(NUMBERS) else word
-             for word in re.findall(r"[\w’-]+", frame.is_text(output).lower())]
+    words = re.findall(r"[\w’-]+", re.sub(r"\d+", in_letters, frame.as_text(output).lower()))
     said = f" {' '.join(words)} "
     found = sum(any(f" {name} " in said for name in names) for names in example.names.values())
     return found / len(example.names)
