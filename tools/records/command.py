@@ -35,6 +35,7 @@ from tools.records import (
     gpu,
     in_context,
     isoflop,
+    retrieval,
     shakespeare,
     sitting,
     step,
@@ -58,6 +59,7 @@ RUNS = {
     "data": data.data,
     "one-sitting": sitting.sitting,
     "in-context": in_context.in_context,
+    "retrieval": retrieval.retrieval,
 }
 ON_GPU = {"gpt2-small-step": gpu.gpt2_small_step, "story-gpu": storyland.story}
 # These need nanoGPT's code, too.
