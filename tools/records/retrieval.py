@@ -102,8 +102,8 @@ def retrieval(job: Job) -> dict:
     count, num_queries = (60, 6) if job.rehearsal else (STORIES, QUERIES)
     stories = list(islice(summaries.examples(SEED), count))
     texts = [one.input for one in stories]
-    named = [one for one in stories[::5] if asked(one)["names alone"]]  # else nothing is left of them alone
-    chosen = named[:num_queries]
+    # Only summaries that name somebody: of others nothing is left as "names alone".
+    chosen = [one for one in stories[::5] if asked(one)["names alone"]][:num_queries]
     hits: dict[str, dict[str, list[int]]] = {}
     for kind in ("whole", "without names", "in other words", "names alone"):
         queries = [asked(one)[kind] for one in chosen]
