@@ -115,8 +115,7 @@ class GPT(nn.Module):
         if self.copy_head is not None:
             logits = self.copy_head(logits, hidden, ids, _may(look, ids, cache), cache)
         if cache is not None:
-            cache.length += ids.shape[1]
-            cache.last = _last(ids, cache)
+            cache.advance(ids)
         return logits
 
     def _nats(self, hidden: Tensor, ids: Tensor, targets: Tensor, look: dict) -> Tensor:
@@ -175,7 +174,7 @@ class GPT(nn.Module):
         if self.config.positions in ("learned", "sinusoidal"):
             x = x + self.position.weight[start : start + ids.shape[1]]
         if self.ngrams is not None:
-            x = x + self.ngrams(ids, _last(ids[:, :0], cache))
+            x = x + self.ngrams(ids, (cache or KVCache()).last(ids))
         return self.dropout(self.embedding_norm(x))
 
     def _look(self, ids: Tensor, start: int, keep: Tensor | None) -> dict:
@@ -259,13 +258,6 @@ class GPT(nn.Module):
                 f"targets {_shape(targets)}: give torch.long of shape {tuple(ids.shape)}, the "
                 "token to come at each position, or -1 for none."
             )
-
-
-def _last(ids: Tensor, cache: KVCache | None) -> Tensor:
-    """(B, 2): the last two tokens of what the cache has read and ids (B, T); 0 before the first."""
-    before = None if cache is None else cache.last
-    before = ids.new_zeros(len(ids), 2) if before is None else before
-    return torch.cat([before, ids], dim=1)[:, -2:]
 
 
 def _may(look: dict, ids: Tensor, cache: KVCache | None) -> Tensor:
