@@ -102,7 +102,9 @@ def _compare(got, want, msg, rtol, atol, dtype, place):
     elif wanted in ("array", "tensor"):
         _compare_arrays(got, want, msg, rtol, atol, dtype, place)
     elif not _equal(got, want, rtol, atol):
-        seen = f"It is {_short(got)}{place}, and not {_short(want)}."
+        floats = isinstance(got, float) and isinstance(want, float)
+        one, other = _apart(got, want, 10) if floats else (_short(got), _short(want))
+        seen = f"It is {one}{place}, and not {other}."
         raise Differs(seen, "A value is another one.", msg)
 
 
@@ -112,7 +114,8 @@ def _compare_arrays(got, want, msg, rtol, atol, dtype, place):
         seen = f"The shape{place} is {tuple(got.shape)}, and not {tuple(want.shape)}."
         raise Differs(seen, "The shape is another one.", msg)
     if got.dtype != dtype if dtype is not None else _of(got.dtype) != _of(want.dtype):
-        seen = f"The numbers{place} are {got.dtype}, and not {dtype or want.dtype}."
+        named = want.dtype if dtype is None else getattr(dtype, "__name__", dtype)
+        seen = f"The numbers{place} are {got.dtype}, and not {named}."
         raise Differs(seen, "The numbers are of another type.", msg)
     mine, theirs = _numpy(got), _numpy(want)
     if bool((mine != mine).any()):
@@ -127,7 +130,8 @@ def _compare_arrays(got, want, msg, rtol, atol, dtype, place):
     if not near.all():
         first = numpy.argwhere(~near)[0].tolist()
         where = f"{place or ' at '}{first}" if first else place
-        seen = f"It is {mine[*first].item():.6g}{where}, and not {theirs[*first].item():.6g}"
+        one, other = _apart(mine[*first].item(), theirs[*first].item(), 6)
+        seen = f"It is {one}{where}, and not {other}"
         count = f"{(~near).sum()} of {near.size}"
         raise Differs(f"{seen}; {count} entries differ.", "The values differ.", msg)
 
@@ -183,6 +187,13 @@ def _numpy(array):
         floats = array.is_floating_point()
         array = (array.double() if floats else array).cpu().numpy()
     return array.astype("float64") if array.dtype.kind == "f" else array
+
+
+def _apart(got, want, digits):
+    """Two numbers that differ, with as many digits as it takes to see that: at least `digits`."""
+    while f"{got:.{digits}g}" == f"{want:.{digits}g}" and digits < 17:
+        digits += 1
+    return f"{got:.{digits}g}", f"{want:.{digits}g}"
 
 
 def _short(value):

@@ -100,12 +100,10 @@ class Decoder:
 
         At temperature 0 one token is left, the first of the most probable.
         """
-        logits = logits.float()
-        if self.repetition_penalty != 1:
-            logits = repetition_penalty(logits, seen, self.repetition_penalty)
         if self.temperature == 0:
-            best = logits.argmax(dim=-1, keepdim=True)
+            best = self.choose(logits, seen, None)[:, None]
             return torch.full_like(logits, -math.inf).scatter(-1, best, 0.0)
+        logits = self._penalised(logits, seen)
         logits = temperature(logits, self.temperature)
         if self.top_k is not None:
             logits = top_k(logits, self.top_k)
@@ -117,9 +115,14 @@ class Decoder:
 
     def choose(self, logits: Tensor, seen: Tensor, generator: torch.Generator | None) -> Tensor:
         """logits (B, vocab_size) after the tokens seen (B, T) -> one id a row, (B,)."""
-        if self.temperature == 0 and self.repetition_penalty == 1:
-            return logits.argmax(dim=-1)
+        if self.temperature == 0:
+            return self._penalised(logits, seen).argmax(dim=-1)
         return draw(self(logits, seen).softmax(dim=-1), generator)
+
+    def _penalised(self, logits: Tensor, seen: Tensor) -> Tensor:
+        if self.repetition_penalty == 1:
+            return logits
+        return repetition_penalty(logits.float(), seen, self.repetition_penalty)
 
 
 def draw(chances: Tensor, generator: torch.Generator | None) -> Tensor:
