@@ -21,12 +21,15 @@ from tinygpt.model import GPT
 from tinygpt.tokenizer import BPETokenizer
 from tools.records.job import Job, once
 
-MODEL, OTHERS = "story-base", ("story-laptop",)
+MODEL, OTHERS = "story-base", ("one-block", "gpt", "story-laptop")
 STORIES, ROWS, SEED = 400, 200, 1
 NEW = 223  # tokens at most: with the first newline the context of the models
 VALUES = {
     "temperature": (1.0, 0.3, 0.5, 0.7, 0.85, 1.2),
     "top_p": (0.5, 0.8, 0.9, 0.95),
+    "min_p": (0.05, 0.1, 0.3),
+    "top_k": (5,),
+    "repetition_penalty": (1.2,),
 }
 NGRAM = 4  # words
 LEAST = 20  # bits: words that the model held for less likely than 2**-LEAST are put together
