@@ -16,8 +16,11 @@ import copy
 import math
 import numbers
 import sys
+import textwrap
+import traceback
 
 SHOWN = 60  # characters of a value in a message
+WIDTH = 80  # of a line that Jupyter shows
 
 
 class Differs(AssertionError):
@@ -27,6 +30,12 @@ class Differs(AssertionError):
     def __init__(self, seen: str, told: str, msg: str):
         super().__init__(f"{seen} {msg}".strip())
         self.told, self.msg = told, msg
+
+    def _render_traceback_(self) -> list[str]:
+        """What Jupyter shows, in place of our own lines: the line of the test, and the message."""
+        places = traceback.walk_tb(self.__traceback__)
+        lines = [line for frame, line in places if frame.f_code.co_filename != __file__]
+        return textwrap.wrap(f"Line {lines[-1]} of this test. {self}", WIDTH)
 
 
 def same(got, want, msg: str, *, rtol: float = 1e-5, atol: float = 1e-6, dtype=None) -> None:
@@ -102,7 +111,9 @@ def _compare(got, want, msg, rtol, atol, dtype, place):
     elif wanted in ("array", "tensor"):
         _compare_arrays(got, want, msg, rtol, atol, dtype, place)
     elif not _equal(got, want, rtol, atol):
-        seen = f"It is {_short(got)}{place}, and not {_short(want)}."
+        floats = isinstance(got, float) and isinstance(want, float)
+        one, other = _apart(got, want, 10) if floats else (_short(got), _short(want))
+        seen = f"It is {one}{place}, and not {other}."
         raise Differs(seen, "A value is another one.", msg)
 
 
@@ -112,7 +123,8 @@ def _compare_arrays(got, want, msg, rtol, atol, dtype, place):
         seen = f"The shape{place} is {tuple(got.shape)}, and not {tuple(want.shape)}."
         raise Differs(seen, "The shape is another one.", msg)
     if got.dtype != dtype if dtype is not None else _of(got.dtype) != _of(want.dtype):
-        seen = f"The numbers{place} are {got.dtype}, and not {dtype or want.dtype}."
+        named = want.dtype if dtype is None else getattr(dtype, "__name__", dtype)
+        seen = f"The numbers{place} are {got.dtype}, and not {named}."
         raise Differs(seen, "The numbers are of another type.", msg)
     mine, theirs = _numpy(got), _numpy(want)
     if bool((mine != mine).any()):
@@ -127,7 +139,8 @@ def _compare_arrays(got, want, msg, rtol, atol, dtype, place):
     if not near.all():
         first = numpy.argwhere(~near)[0].tolist()
         where = f"{place or ' at '}{first}" if first else place
-        seen = f"It is {mine[*first].item():.6g}{where}, and not {theirs[*first].item():.6g}"
+        one, other = _apart(mine[*first].item(), theirs[*first].item(), 6)
+        seen = f"It is {one}{where}, and not {other}"
         count = f"{(~near).sum()} of {near.size}"
         raise Differs(f"{seen}; {count} entries differ.", "The values differ.", msg)
 
@@ -156,6 +169,11 @@ def _a(value):
     """What a message calls a value of this kind."""
     if value is None:
         return "None (perhaps a return is missing)"
+    if hasattr(type(value), "_standin_after"):  # the same words for all: they hide what it is
+        return (
+            "what a test cannot read (a set, an object of a class, or a dictionary with other keys "
+            "than texts and whole numbers)"
+        )
     words = {"truth": "True or False", "array": "an array", "object": type(value).__name__}
     return words.get(_kind(value), f"a {_kind(value)}")
 
@@ -183,6 +201,13 @@ def _numpy(array):
         floats = array.is_floating_point()
         array = (array.double() if floats else array).cpu().numpy()
     return array.astype("float64") if array.dtype.kind == "f" else array
+
+
+def _apart(got, want, digits):
+    """Two numbers that differ, with as many digits as it takes to see that: at least `digits`."""
+    while f"{got:.{digits}g}" == f"{want:.{digits}g}" and digits < 17:
+        digits += 1
+    return f"{got:.{digits}g}", f"{want:.{digits}g}"
 
 
 def _short(value):

@@ -188,6 +188,13 @@ def formula_problems(page):
     return [f"{page.name} shows a backslash in {formula}" for formula in found]
 
 
+def fold_problems(page):
+    """Folded code that shows nothing is not one fold more above the next one."""
+    empty = "div.cell.tag_hide-input:has(> details.hide:last-child)"
+    folds = page.article.select(f"{empty} + div.cell.tag_hide-input")
+    return [f"{page.name}: two folds stand one above the other, {str(f)[:80]}" for f in folds]
+
+
 def ran_problems(page):
     """A notebook's page ends by saying when, with what and on which hardware it ran."""
     lines = [tag.get_text() for tag in page.article.select("p > small")]
@@ -251,7 +258,7 @@ def test_every_link_and_anchor_within_the_book_resolves(pages):
     [
         *(loading_problems, waiting_problems, mathjax_problems, icon_problems),
         *(head_problems, language_problems, spoken_problems, formula_problems),
-        *(alt_problems, heading_problems, raw_problems),
+        *(alt_problems, heading_problems, raw_problems, fold_problems),
     ],
 )
 def test_every_page_passes(check, pages):
@@ -332,6 +339,20 @@ def test_code_stands_out_from_its_ground(html, pages, theme, ground):
         assert (high + 0.05) / (low + 0.05) >= 4.5, f".{name} is {colours[name]} on {ground}"
 
 
+def test_the_code_of_every_cell_is_on_its_page(html, notebook_pages):
+    """However the cells are folded."""
+    for page in notebook_pages:
+        path = (ROOT / page.path.relative_to(html.resolve())).with_suffix(".ipynb")
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        code = [
+            "".join(cell["source"]).strip()
+            for cell in cells
+            if cell["cell_type"] == "code" and "remove-cell" not in cell["metadata"].get("tags", [])
+        ]
+        shown = [pre.get_text().strip() for pre in page.article.select("div.cell_input pre")]
+        assert shown == code, page.name
+
+
 def test_every_chapter_says_when_it_ran(notebook_pages):
     chapters = [page for page in notebook_pages if page.name.startswith("chapters/")]
     assert chapters
@@ -369,6 +390,7 @@ HEAD = "".join(
     f'<meta property="{key}" content="x">'
     for key in ("description", "og:title", "og:description", "og:url", "og:image", "twitter:card")
 )
+FOLD = '<details class="hide"><summary>Show</summary></details>'
 COLAB = '<a href="https://colab.research.google.com/x"></a>'
 BINDER = '<a href="https://mybinder.org/x"></a>'
 
@@ -427,6 +449,13 @@ def page(tmp_path):
         (heading_problems, "<h2>a</h2>", "<h1>a</h1>"),
         (raw_problems, "<p>::: {note}</p>", "<code>:::</code>"),
         (raw_problems, "<p>$x$</p>", '<span class="math">$x$</span>'),
+        (
+            fold_problems,
+            f'<div class="cell tag_hide-input">{FOLD}</div>'
+            f'<div class="cell tag_hide-input">{FOLD}<div class="cell_output">x</div></div>',
+            f'<div class="cell tag_hide-input">{FOLD}<div class="cell_output">x</div></div>'
+            f'<div class="cell tag_hide-input">{FOLD}</div><div class="cell">x</div>',
+        ),
         (ran_problems, "<p>x</p>", f"<p><small>{RAN}</small></p>"),
         (ran_problems, "<p><small>Last run.</small></p>", f"<p><small>{RAN}</small></p>"),
         (launch_problems, COLAB, COLAB + BINDER),

@@ -1,11 +1,14 @@
 """What lab tests compare with: nothing passes for something, and the message says what differs."""
 
+import contextlib
 import copy
+import io
 import math
 
 import numpy as np
 import pytest
 import torch
+from IPython.core.interactiveshell import InteractiveShell
 
 from gradedesk.checks import Differs, after, number, same, shaped
 
@@ -66,6 +69,7 @@ def test_what_is_the_same(got, want):
         (1, True, "You gave a number, and not True or False."),
         (2**60 + 1, 2**60, f"It is {2**60 + 1}, and not {2**60}."),
         (4, 3, "It is 4, and not 3."),
+        (T([1_000_001]), T([1_000_002]), "It is 1000001 at [0], and not 1000002; 1 of 1"),
         ("ab", "abc", "It is 'ab', and not 'abc'."),
         ([1], [1, 2], "The list has 1 entries, and not 2: [1]."),
         ([], [1], "The list has 0 entries, and not 1: []."),
@@ -83,10 +87,18 @@ def test_what_differs_is_named(got, want, seen):
     assert str(caught.value).endswith(f" {PERHAPS}")
 
 
+@pytest.mark.parametrize("pack", [float, lambda number: T([number], dtype=torch.float64)])
+def test_numbers_that_differ_late_are_shown_with_as_many_digits(pack):
+    with pytest.raises(Differs, match=r"It is 0\.600000000001.*, and not 0\.6[.;]"):
+        same(pack(0.600000000001), pack(0.6), PERHAPS, rtol=0, atol=1e-15)
+
+
 def test_a_type_is_compared_where_it_is_named():
     same(T([1, 2]), T([1, 2]), PERHAPS, dtype=torch.int64)
     with pytest.raises(Differs, match="The numbers are torch.uint8, and not torch.int64"):
         same(T([1, 2], dtype=torch.uint8), T([1, 2]), PERHAPS, dtype=torch.int64)
+    with pytest.raises(Differs, match="The numbers are float64, and not float16[.]"):
+        same(np.ones(2), np.ones(2), PERHAPS, dtype=np.float16)
 
 
 @pytest.mark.parametrize(
@@ -139,3 +151,12 @@ def test_after_shows_what_a_function_changed_and_keeps_the_tests_own():
     assert result == 2
     same(given, kept, "The test's own stay as they are.")
     same(left, [[1, 3], {"a": T([2.0])}], "The copies are as they were left.")
+
+
+def test_jupyter_shows_the_line_of_the_test_and_the_message_and_nothing_of_ours():
+    shell = InteractiveShell()
+    with contextlib.redirect_stdout(io.StringIO()) as shown:
+        cell = "from gradedesk.checks import same\nsame([[1, 2]], [[1, 3]], 'Perhaps it is cut.')"
+        shell.run_cell(cell)
+    seen = "It is 2 at [0][1], and not 3."
+    assert shown.getvalue() == f"Line 2 of this test. {seen} Perhaps it is cut.\n"

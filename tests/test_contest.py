@@ -75,9 +75,10 @@ def test_a_guess_pays_the_logarithm_of_the_vocabulary(drawn):
 @pytest.mark.parametrize(
     "model, says",
     [
-        (0, "no dictionary"),
-        ({}, "no dictionary"),
-        ([torch.zeros(2)], "no dictionary"),
+        (0, "no dictionary of tensors but something of type int"),
+        ({}, "empty"),
+        ([torch.zeros(2)], "no dictionary of tensors but something of type list"),
+        (torch.nn.ParameterDict({"a": torch.zeros(2)}), "but something of type ParameterDict"),
         ({"a": [1.0, 2.0]}, "no tensor"),
         ({"a": torch.nn.Linear(2, 2)}, "no tensor"),
         ({"a": "text"}, "no tensor"),
@@ -104,8 +105,8 @@ def edited(change):
 @pytest.mark.parametrize(
     "change, says",
     [
-        (lambda p: None, "no tensor"),
-        (lambda p: p.tolist(), "no tensor"),
+        (lambda p: None, "no tensor but None: is a return missing?"),
+        (lambda p: p.tolist(), "no tensor but something of type list"),
         (lambda p: p[:-1], "a row for each prefix"),
         (lambda p: p[:, :-1], "a column for each word"),
         (lambda p: p.log(), "below 0"),

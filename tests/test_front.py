@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -158,3 +160,17 @@ def test_the_gpt_of_one_sitting_has_at_most_120_lines():
         if line.strip()
     ]
     assert 80 < len(lines) <= 120
+
+
+def test_what_the_record_of_one_sitting_runs_needs_nothing_that_is_folded():
+    source = "\n".join(
+        cell.source
+        for cell in notebooks.read(sitting.PAGE).cells
+        if cell.cell_type == "code" and not sitting.APART & set(notebooks.tags(cell))
+    )
+    command = [sys.executable, "-m", "ruff", "check", "--isolated", "--no-cache", "--quiet"]
+    undefined = ["--select=F821", "--output-format=concise", "-"]
+    done = subprocess.run(
+        [*command, *undefined], input=source, capture_output=True, text=True, encoding="utf-8"
+    )
+    assert done.returncode == 0, done.stdout + done.stderr

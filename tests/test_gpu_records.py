@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # Neither of these is there: filelock is, as PyTorch itself needs it.
 MISSING = (
     "IPython ipykernel jupyter jupyter_client jupyter_core matplotlib nbclient nbformat nbgrader "
-    "platformdirs psutil requests scipy tyro"
+    "platformdirs psutil requests scipy"
 ).split()
 WITHOUT = f"""
 import runpy, sys

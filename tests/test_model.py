@@ -116,6 +116,22 @@ def test_swiglu_costs_what_it_replaces_to_two_percent():
     assert gated == pytest.approx(plain, rel=0.02)
 
 
+@pytest.mark.parametrize("changes", [{}, {"tied": False}, {"mlm_head": True, "causal": False}])
+@pytest.mark.parametrize("positions", ["learned", "rotary", "sinusoidal"])
+def test_a_model_of_stored_weights_is_the_one_they_came_from(changes, positions):
+    model = opinionated(positions=positions, **changes)
+    state, drawn = model.stored(model.state_dict()), torch.get_rng_state()
+    again = GPT.from_stored(model.config, state)
+    assert torch.equal(torch.get_rng_state(), drawn)  # nothing was drawn
+    assert again.num_parameters() == model.num_parameters()
+    assert again.embedding.weight.data_ptr() == state["embedding.weight"].data_ptr()
+    assert all(parameter.requires_grad for parameter in again.parameters())
+    with torch.no_grad():
+        assert torch.equal(again.eval()(some_ids() % 5), model.eval()(some_ids() % 5))
+    head = again.head.output if model.config.mlm_head else again.head
+    assert (head.weight is again.embedding.weight) == model.config.tied
+
+
 def test_a_tied_head_is_the_embedding_and_stays_it_in_a_copy():
     model = copy.deepcopy(small())
     assert model.head.weight is model.embedding.weight
@@ -309,6 +325,66 @@ def test_the_last_position_alone_has_the_logits_that_it_has_among_others(copy_he
         first = model(ids[:, :cut], cache=cache, last_only=True)
         then = model(ids[:, cut:], cache=cache, last_only=True)
     assert close(first, whole[:, cut - 1 : cut]) and close(then, whole[:, -1:])
+
+
+KINDS = pytest.mark.parametrize(
+    "changes", [{}, {"copy_head": True}, {"ngram_rows": 50}, {"positions": "learned"}], ids=str
+)
+
+
+@KINDS
+@CUTS
+def test_a_cache_cut_to_a_length_is_as_if_no_more_had_been_read(changes, cuts):
+    model, ids, other = opinionated("modern", **changes), some_ids(), some_ids().flip(1)
+    with torch.no_grad():
+        for length in range(T):
+            cache = KVCache()
+            for part in ids.split(cuts, dim=1):
+                model(part, cache=cache)
+            cache.truncate(length)
+            assert cache.length == length
+            text = torch.cat([ids[:, :length], other[:, length:]], dim=1)
+            assert close(model(text[:, length:], cache=cache), model(text)[:, length:])
+
+
+@KINDS
+def test_the_rows_of_a_cache_change_places_and_number(changes):
+    model, ids, rows = opinionated("modern", **changes), some_ids(), torch.tensor([1, 0, 1])
+    with torch.no_grad():
+        cache = KVCache()
+        for part in ids[:, :6].split([3, 2, 1], dim=1):
+            model(part, cache=cache)
+        cache.reorder(rows)
+        assert close(model(ids[rows, 6:], cache=cache), model(ids[rows])[:, 6:])
+
+
+def test_padding_goes_with_the_rows_of_a_cache_and_is_cut_with_it():
+    model, ids, rows = opinionated("modern"), some_ids(), torch.tensor([1, 0])
+    keep = torch.ones(2, T, dtype=torch.bool)
+    keep[0, 2:4] = False
+    with torch.no_grad():
+        cache = KVCache()
+        model(ids, keep=keep, cache=cache)
+        cache.truncate(5)
+        cache.reorder(rows)
+        assert close(model(ids[rows, 5:], cache=cache), model(ids[rows], keep=keep[rows])[:, 5:])
+
+
+def test_what_a_cache_remembers_does_not_change_with_the_callers_ids():
+    model, ids = opinionated("modern", ngram_rows=50), some_ids()
+    with torch.no_grad():
+        cache, mine = KVCache(), ids[:, :5].clone()
+        model(mine, cache=cache)
+        mine.zero_()
+        assert close(model(ids[:, 5:], cache=cache), model(ids)[:, 5:])
+
+
+@pytest.mark.parametrize("length", [-1, 4, 2.0])
+def test_a_cache_is_cut_to_no_more_than_it_holds(length):
+    model, cache = small(), KVCache()
+    model(some_ids(2, 3), cache=cache)
+    with pytest.raises(ModelError, match="give a whole number from 0 to 3"):
+        cache.truncate(length)
 
 
 def test_a_cache_takes_up_the_states_of_another_encoder():

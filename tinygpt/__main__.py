@@ -9,45 +9,23 @@ Each of them takes --help.
 """
 
 import argparse
-import contextlib
-import io
 import math
-import re
 import shlex
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Literal
 
-import tyro
-
-from tinygpt import BudgetError, corpora, data, parallel, records
+from tinygpt import corpora, data, options, parallel, records
 from tinygpt import train as training
-from tinygpt.checkpoint import CheckpointError
-from tinygpt.corpora import CorpusError
-from tinygpt.model import GPT, ModelError
-from tinygpt.parallel import DeviceError
-from tinygpt.records import RecordError
-from tinygpt.tokenizer import BPETokenizer, CharTokenizer, TokenizerError
-from tinygpt.train import TrainConfig, TrainError
+from tinygpt.errors import PlainError
+from tinygpt.model import GPT, GPTConfig
+from tinygpt.options import UsageError
+from tinygpt.tokenizer import BPETokenizer, CharTokenizer
+from tinygpt.train import TrainConfig
 
-# The mistakes that a person is told of in one line.
-MISTAKES = (
-    BudgetError,
-    CheckpointError,
-    CorpusError,
-    DeviceError,
-    ModelError,
-    RecordError,
-    TokenizerError,
-    TrainError,
-)
 NAME = "python -m tinygpt"
-
-
-class UsageError(ValueError):
-    """What was typed cannot be understood. The message is one line."""
 
 
 def main(args: list[str]) -> int:
@@ -62,43 +40,14 @@ def main(args: list[str]) -> int:
         if args[0] == "train":
             train(args[1:])
         else:
-            parse(commands[args[0]], args[0], args[1:])
-    except (UsageError, *MISTAKES) as mistake:
+            options.call(commands[args[0]], f"{NAME} {args[0]}", args[1:])
+    except PlainError as mistake:
         print(mistake, file=sys.stderr)
         return 2
     except KeyboardInterrupt as stopped:
         print(stopped, file=sys.stderr)
         return 130
     return 0
-
-
-def parse(function: Callable, command: str, args: list[str], **more):
-    """`tyro.cli`, with one line where it draws a box."""
-    said = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(said):
-            return tyro.cli(function, prog=f"{NAME} {command}", args=args, **more)
-    except SystemExit as end:
-        if not end.code:  # --help
-            raise
-    # The box: a title, the message, a rule, and a hint.
-    lines = [re.sub(r"[^\S ]|[│╭╮╰╯]", "", line).strip() for line in said.getvalue().splitlines()]
-    lines = [line for line in lines[1:] if line]
-    rule = next((i for i, line in enumerate(lines) if set(line) <= {"─"}), len(lines))
-    message = " ".join(lines[:rule])
-    message = re.sub(r"^Error parsing [\w.]+: ", "", message).rstrip(".")
-    raise UsageError(f"{message}. See {NAME} {command} --help.")
-
-
-@dataclass(frozen=True)
-class Settings:
-    __doc__ = (
-        "Train a model: make a run, with checkpoints and a record in a folder.\n\n"
-        f"Presets: {', '.join(training.PRESETS)}."
-    )
-
-    config: TrainConfig
-    preset: str = "story-laptop"  # numbers to begin with: see above
 
 
 def train(args: list[str]) -> None:
@@ -116,10 +65,19 @@ def train(args: list[str]) -> None:
         config = TrainConfig.read(begun)
     else:
         config = training.configure(typed.preset)
-    flat = (tyro.conf.OmitArgPrefixes,)  # --d-model for config.model.d_model
-    settings = parse(Settings, "train", args, default=Settings(config, typed.preset), config=flat)
+    parser = options.Parser(
+        f"{NAME} train",
+        "Train a model: make a run, with checkpoints and a record in a folder.\n\n"
+        f"Presets: {', '.join(training.PRESETS)}.",
+    )
+    options.add(parser, "preset", str, typed.preset, "numbers to begin with: see above")
+    options.add_fields(parser, config)
+    chosen = vars(parser.parse_args(args))
+    model = {field.name: chosen[field.name] for field in fields(GPTConfig)}
+    run = {field.name: chosen[field.name] for field in fields(TrainConfig) if field.name != "model"}
+    config = TrainConfig(**run, model=GPTConfig(**model))
     command = shlex.join([*NAME.split(), "train", *args])
-    record = training.train(settings.config, command=command)
+    record = training.train(config, command=command)
     for name, value in record.get("figures", {}).items():
         print(f"{name:20}{value:>14,}")
 

@@ -104,16 +104,23 @@ def draw(seed: int, stories: int = STORIES, prefixes: int = PREFIXES) -> Draw:
     )
 
 
+def _named(value: object) -> str:
+    """What a message calls something that is not what it should be."""
+    if value is None:
+        return "None: is a return missing?"
+    return f"something of type {type(value).__name__}"
+
+
 def size_of(weights: object) -> int:
     """The bytes of a model: of its tensors, names, types and shapes. ValueError if it is none.
 
     A tensor without a number in it has a shape, which could hold numbers, too: each dimension
     counts 8 bytes, the type one.
     """
-    if not isinstance(weights, dict) or not weights:
-        raise ValueError(
-            "train gave no dictionary: return a dictionary of tensors (is a return missing?)"
-        )
+    if not isinstance(weights, dict):
+        raise ValueError(f"train gave no dictionary of tensors but {_named(weights)}")
+    if not weights:
+        raise ValueError("train gave an empty dictionary: put the model's tensors into it")
     size = 0
     for name, value in weights.items():
         if not isinstance(name, str):
@@ -130,7 +137,7 @@ def size_of(weights: object) -> int:
 def fault(probs: object, rows: int, vocab_size: int) -> str:
     """Why these are not the probabilities of `rows` next words, in a line; "" if they are."""
     if not isinstance(probs, torch.Tensor | np.ndarray):
-        return "predict gave no tensor: is a return missing?"
+        return f"predict gave no tensor but {_named(probs)}"
     probs = torch.as_tensor(probs).detach().as_subclass(torch.Tensor)  # with its own methods
     if not probs.is_floating_point():
         return f"predict gave numbers of type {probs.dtype}: probabilities are float32 or float64"

@@ -58,17 +58,17 @@ def bring(name: str, remote: Download, path: Path, instead: str = "") -> None:
     """
     folder = path.parent
     try:
-        if _fault(path, remote):
+        if fault(path, remote):
             from filelock import FileLock  # only who downloads needs it
 
             folder.mkdir(parents=True, exist_ok=True)
             with FileLock(folder / f"{path.stem}.lock"):
-                fault = _fault(path, remote)  # another process may have brought it meanwhile
-                if fault and path.exists():
+                wrong = fault(path, remote)  # another process may have brought it meanwhile
+                if wrong and path.exists():
                     warnings.warn(
-                        f"{path} is damaged ({fault}); downloading it again.", stacklevel=3
+                        f"{path} is damaged ({wrong}); downloading it again.", stacklevel=3
                     )
-                if fault:
+                if wrong:
                     _download(name, remote, path, instead)
     except OSError as error:  # of the disk: those of the network have become DownloadErrors
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -93,8 +93,8 @@ def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
-def _fault(path: Path, remote: Download) -> str:
-    """What is wrong with a file, or "" if it is the one described."""
+def fault(path: Path, remote: Download) -> str:
+    """What is wrong with the file at `path`, or "" if it is the one described."""
     if not path.exists():
         return "it is not there"
     if _size(path) != remote.size:
@@ -120,14 +120,14 @@ def _download(name: str, remote: Download, path: Path, instead: str) -> None:
             f"breaking ({_size(part):,} of {remote.size:,} bytes are here). "
             "Run this again: it goes on from there."
         )
-    fault = _fault(part, remote)
-    if not fault:
+    wrong = fault(part, remote)
+    if not wrong:
         os.replace(part, path)
         return
     part.unlink()
     if not resumed:
         raise DownloadError(
-            f"{name}: {remote.url} sent a wrong file ({fault}); it was removed. Run "
+            f"{name}: {remote.url} sent a wrong file ({wrong}); it was removed. Run "
             "this again; if it stays so, something on the way changes the file."
         )
     _download(name, remote, path, instead)  # the old part may be to blame: once more, from nothing

@@ -20,18 +20,15 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from tinygpt import checkpoint
+from tinygpt.errors import PlainError
 from tinygpt.model import GPT, GPTConfig
 
 ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / "records"
 
 
-class RecordError(ValueError):
+class RecordError(PlainError, ValueError):
     """There is no such record. The message is one line."""
-
-    def _render_traceback_(self):
-        # A notebook shows this one line: the mistake is not in the code.
-        return [str(self)]
 
 
 def read(name: str) -> dict:

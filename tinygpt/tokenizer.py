@@ -1,19 +1,21 @@
-"""From text to token ids and back: characters, or byte-pair encoding.
+"""From text to token ids and back: characters, byte-pair encoding, or what a published model came
+with.
 
-Both tokenizers have the same six members, so a model takes either:
+All tokenizers have the same six members, so a model takes any of them:
 
     ids = tokenizer.encode(text)            # list[int], each in range(vocab_size)
     ends = tokenizer.ends(text)             # where in the text each of them ends
     text = tokenizer.decode(ids)            # the same text again
     tokenizer.vocab_size                    # V
     tokenizer.save(path)                    # one JSON file
-    tokenizer = CharTokenizer.load(path)    # or BPETokenizer.load(path)
+    tokenizer = CharTokenizer.load(path)    # or BPETokenizer.load(path), or HFTokenizer.load(path)
 
 The byte-pair encoding is Hugging Face `tokenizers` in the layout of GPT-2 (Radford et al., 2019,
 "Language Models are Unsupervised Multitask Learners"): bytes, GPT-2's pre-splitting, merges. The
 chapter on tokens builds the same thing by hand and asserts that the two agree.
 """
 
+import functools
 import json
 import os
 from collections.abc import Iterable, Sequence
@@ -21,12 +23,18 @@ from operator import index
 from pathlib import Path
 from typing import Self
 
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from tinygpt.errors import PlainError
 
 END = "<|end|>"
+SAVED = '{"type": "huggingface", '  # how the file of an HFTokenizer begins
 NUM_BYTES = 256
+# GPT-2 writes each byte as a character that can be seen: itself, or the next from 256 on.
+VISIBLE = [*range(33, 127), *range(161, 173), *range(174, 256)]
+BYTES = {chr(byte): byte for byte in VISIBLE}
+for byte in sorted(set(range(NUM_BYTES)) - set(VISIBLE)):
+    BYTES[chr(NUM_BYTES + len(BYTES) - len(VISIBLE))] = byte
 
 
 class TokenizerError(PlainError, ValueError):
@@ -166,6 +174,15 @@ class BPETokenizer:
         """
         return self._tokenizer.decode(_checked_ids(ids, self.vocab_size))
 
+    def token_bytes(self, i: int) -> bytes:
+        """The bytes that token `i` stands for: those of a text's tokens are the text in UTF-8.
+
+        For what shows a text while it grows: a character may be cut between two tokens. `end_id`
+        gives none.
+        """
+        (i,) = _checked_ids([i], self.vocab_size)
+        return b"" if i == self.end_id else _bytes(self._tokenizer.id_to_token(i))
+
     def save(self, path: str | os.PathLike) -> None:
         """Write the tokenizer to `path`, in the JSON format of Hugging Face `tokenizers`."""
         _write(path, self._tokenizer.to_str(pretty=True))
@@ -183,6 +200,144 @@ class BPETokenizer:
         return cls(tokenizer)
 
 
+class HFTokenizer:
+    """The tokenizer of a Hugging Face folder, whatever its kind: what its tokenizer.json says.
+
+        tokenizer = HFTokenizer.load("folder")
+        tokenizer.encode("<|im_end|>")                  # 6 tokens: the text, as for BPETokenizer
+        tokenizer.encode("<|im_end|>", special=True)    # 1 token: what a chat template writes
+
+    Not every kind gives each text back: BERT's makes letters small, and has a token for what it
+    does not know.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, names: dict[str, str] | None = None):
+        """Wrap a tokenizer of `tokenizers`; `names` says which of its special tokens serves as
+        what: {"eos_token": "<|im_end|>"}."""
+        self.names = dict(names or {})
+        self._tokenizer = tokenizer
+        self._tokenizer.no_truncation()  # which these files bring along from training
+        self._tokenizer.no_padding()
+        self._tokenizer.encode_special_tokens = True
+
+    def __reduce__(self):
+        return type(self), (self._tokenizer, self.names)
+
+    @functools.cached_property
+    def _reads_special(self) -> Tokenizer:
+        """The same, but a special token that is written in a text is that token."""
+        copy = Tokenizer.from_str(self._tokenizer.to_str())
+        copy.encode_special_tokens = False
+        return copy
+
+    @functools.cached_property
+    def vocab_size(self) -> int:
+        return max(self._tokenizer.get_vocab().values()) + 1
+
+    @property
+    def end_id(self) -> int | None:
+        """The token that ends a text, or an answer; None where there is none, as in BERT's."""
+        name = self.names.get("eos_token")
+        return None if name is None else self._tokenizer.token_to_id(name)
+
+    def encode(self, text: str, *, special: bool = False, around: bool = False) -> list[int]:
+        """The ids of `text`.
+
+        special: a special token that is written in the text is read as that token, and not as
+        text. around: with what the tokenizer puts around a text, as BERT's [CLS] and [SEP].
+        """
+        return self.encode_batch([text], special=special, around=around)[0]
+
+    def encode_batch(
+        self, texts: Iterable[str], *, special: bool = False, around: bool = False
+    ) -> list[list[int]]:
+        """The ids of each text, on all cores: the fast way where there are many."""
+        if isinstance(texts, str):
+            raise TokenizerError("encode_batch takes a list of texts; for one text use encode.")
+        tokenizer = self._reads_special if special else self._tokenizer
+        encodings = tokenizer.encode_batch_fast(
+            [_checked(text) for text in texts], add_special_tokens=around
+        )
+        return [encoding.ids for encoding in encodings]
+
+    def ends(self, text: str) -> list[int]:
+        """Where each token of `encode(text)` ends, in characters.
+
+        A token that ends inside a character counts as reaching its end.
+        """
+        encoding = self._tokenizer.encode(_checked(text), add_special_tokens=False)
+        return [end for _, end in encoding.offsets]
+
+    def decode(self, ids: Sequence[int], *, special: bool = False) -> str:
+        """The text of `ids`; special tokens give nothing, or with `special` their names.
+
+        A token may end inside a character, so decode a text whole, not token by token.
+        """
+        ids = _checked_ids(ids, self.vocab_size)
+        return self._tokenizer.decode(ids, skip_special_tokens=not special)
+
+    def token_bytes(self, i: int) -> bytes:
+        """The bytes that token `i` stands for, where the tokens are bytes, as in GPT-2's way.
+
+        For what shows a text while it grows: a character may be cut between two tokens. A special
+        token gives none, as in `decode`.
+        """
+        (i,) = _checked_ids([i], self.vocab_size)
+        added = self._added.get(i)
+        if added is not None:
+            return b"" if added.special else added.content.encode()
+        if not isinstance(self._tokenizer.decoder, decoders.ByteLevel):
+            raise TokenizerError(
+                "The tokens of this tokenizer are no bytes: decode the whole text instead."
+            )
+        return _bytes(self._tokenizer.id_to_token(i))
+
+    @functools.cached_property
+    def _added(self) -> dict[int, AddedToken]:
+        return self._tokenizer.get_added_tokens_decoder()
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Write the tokenizer to `path`, as JSON: a tokenizer.json, and which token ends a text."""
+        tokenizer = json.loads(self._tokenizer.to_str())
+        content = json.dumps({"names": self.names, "tokenizer": tokenizer})
+        _write(path, SAVED + content[1:])
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> Self:
+        """The tokenizer that `save` wrote to `path`, or that of the Hugging Face folder there."""
+        path = Path(path)
+        names = {}
+        if path.is_dir():
+            if not (path / "tokenizer.json").is_file():
+                raise TokenizerError(
+                    f"{path} holds no tokenizer.json. If transformers reads its tokenizer, it "
+                    f"writes one: AutoTokenizer.from_pretrained({str(path)!r}).save_pretrained("
+                    f"{str(path)!r})."
+                )
+            names, path = _names(path), path / "tokenizer.json"
+        text = _read_text(path)
+        if text.startswith(SAVED):
+            content = _parsed(text, path)
+            names, text = content.get("names"), json.dumps(content.get("tokenizer"))
+        try:
+            tokenizer = Tokenizer.from_str(text)
+        except Exception:  # the library has no narrower class
+            raise TokenizerError(f"{path} is no tokenizer.json that `tokenizers` reads.") from None
+        return cls(tokenizer, names)
+
+
+def _names(folder: Path) -> dict[str, str]:
+    """Which special token of a Hugging Face folder serves as what."""
+    names = {}
+    for name in ("special_tokens_map.json", "tokenizer_config.json"):
+        if (folder / name).is_file():
+            for key, value in _read(folder / name).items():
+                value = value.get("content") if isinstance(value, dict) else value
+                if key.endswith("_token") and isinstance(value, str):
+                    names[key] = value
+    return names
+
+
 def _checked(text: str) -> str:
     """`text`, if it can be written as UTF-8."""
     if not isinstance(text, str):
@@ -195,6 +350,11 @@ def _checked(text: str) -> str:
             "pair and no character: open files with encoding='utf-8', and do not cut UTF-16."
         ) from None
     return text
+
+
+def _bytes(token: str) -> bytes:
+    """What a token of a byte-level tokenizer stands for, from the way it is written."""
+    return bytes(BYTES[character] for character in token)
 
 
 def _checked_ids(ids: Sequence[int], vocab_size: int) -> list[int]:
@@ -221,11 +381,22 @@ def _write(path: str | os.PathLike, content: str) -> None:
 
 
 def _read(path: str | os.PathLike) -> dict:
+    return _parsed(_read_text(path), path)
+
+
+def _read_text(path: str | os.PathLike) -> str:
     try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
+        return Path(path).read_text(encoding="utf-8")
     except OSError as error:
         raise TokenizerError(f"{path} cannot be read ({error.strerror or error}).") from None
-    except ValueError:  # not UTF-8, or not JSON
+    except UnicodeDecodeError:
+        raise TokenizerError(f"{path} is not the JSON file of a tokenizer.") from None
+
+
+def _parsed(text: str, path: str | os.PathLike) -> dict:
+    try:
+        content = json.loads(text)
+    except ValueError:
         content = None
     if not isinstance(content, dict):
         raise TokenizerError(f"{path} is not the JSON file of a tokenizer.")

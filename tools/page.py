@@ -1,8 +1,8 @@
 """Sphinx extension: what surrounds the text of a page.
 
 The scripts and styles that it uses and no others, its place in its part, a description for search
-engines and social cards, the names by which its sections are also found, and marks for those who
-hear it: what is in Chinese says so.
+engines and social cards, the names by which its sections are also found, one fold for folded cells
+that follow one another, and marks for those who hear it: what is in Chinese says so.
 """
 
 import re
@@ -13,6 +13,7 @@ import yaml
 from docutils import nodes
 from sphinx import addnodes
 from sphinx.transforms import SphinxTransform
+from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util import logging
 
 NAMES = "_names.yml"
@@ -139,6 +140,24 @@ class Names(SphinxTransform):
             sections[section].insert(1, addnodes.index(entries=entries))
 
 
+class Folds(SphinxPostTransform):
+    """Put folded code that shows nothing into the fold of the cell that follows it."""
+
+    default_priority = 198  # just before MyST-NB makes the folds
+    formats = ("html",)
+
+    def run(self, **_):
+        for cell in list(self.document.findall(nodes.container)):
+            if cell.get("hide_mode") != "input" or len(cell) != 1:
+                continue
+            place = cell.parent.index(cell) + 1
+            after = cell.parent[place] if place < len(cell.parent) else None
+            if isinstance(after, nodes.container) and after.get("hide_mode") == "input":
+                code = cell[0]
+                cell.parent.remove(cell)
+                after[0][:0] = code.children
+
+
 def remember(app):
     """Sphinx's search forgets the index of a page that an incremental build does not read again."""
     for page, entries in app.env.get_domain("index").entries.items():
@@ -151,5 +170,6 @@ def setup(app):
     for handler in (place, describe, mend, assets):
         app.connect("html-page-context", handler, priority=900)
     app.add_transform(Names)
+    app.add_post_transform(Folds)
     app.connect("html-collect-pages", remember)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -299,6 +299,14 @@ def loss_and_grad(logits, ids, pad):
         new="    dweight = np.squeeze(np.swapaxes(dlogits, 1, 2) @ h)\n",
     ),
     dict(
+        name="head-batch-left",
+        what="Multiplies text by text, and leaves the axis of the texts.",
+        question="q2",
+        says="flatten first",
+        old="    dweight = flat.T @ h.reshape(-1, h.shape[-1])\n",
+        new="    dweight = np.swapaxes(dlogits, 1, 2) @ h\n",
+    ),
+    dict(
         name="head-first-text-only",
         what="Looks at the first text of the batch.",
         question="q2",
@@ -415,6 +423,15 @@ def loss_and_grad(logits, ids, pad):
         says="this is the norm after clipping",
         old="    return [clipped, norm]\n",
         new="    return [clipped, min(norm, max_norm)]\n",
+    ),
+    dict(
+        name="clip-norm-first",
+        what="Returns the norm before the gradients.",
+        question="q3",
+        also=["q7"],
+        says="the second of [clipped, norm] is the norm",
+        old="    return [clipped, norm]\n",
+        new="    return [norm, clipped]\n",
     ),
     dict(
         name="clip-overflows",
@@ -576,6 +593,15 @@ def loss_and_grad(logits, ids, pad):
         says="the betas are exchanged",
         old="    new_params, new_state = dict(params), dict(state)\n",
         new="    new_params, new_state = dict(params), dict(state)\n    betas = betas[::-1]\n",
+    ),
+    dict(
+        name="state-first",
+        what="Returns the state before the parameters.",
+        question="q4",
+        also=["q7"],
+        says="in another order: [params, state]",
+        old="    return [new_params, new_state]\n",
+        new="    return [new_state, new_params]\n",
     ),
     dict(
         name="moment-without-square",

@@ -402,6 +402,16 @@ def bits_a_word(guess, targets):
         code=pairs(model='weights | {"table": torch.zeros(vocab_size, vocab_size)}'),
     ),
     dict(
+        name="its-own-word-learnt",
+        what="Scores each output against the word that it has just read.",
+        question="q3",
+        says="learns its own word",
+        code=pairs(
+            change="rows = 0.01 * rows"
+            " + 0.99 * torch.eye(rows.shape[1])[[prefix[-1] for prefix in prefixes]]"
+        ),
+    ),
+    dict(
         name="kept-in-a-global",
         what="Leaves the model in a global, and hardly anything in the dictionary.",
         question="q3",

@@ -35,19 +35,15 @@ def speculative(
         passes += 1
         target = nucleus(logits[-len(guess) - 1 :], p, temperature)
         rows = torch.stack(rows) if rows else target[:0]
-        accept, spare = review(target, rows, guess)
+        stops, spare = review(target, rows, guess)
         drafted += len(guess)
         {inside}
-        good = 0
-        while good < len(guess) and torch.rand((), generator=luck) < accept[good]:
-            good += 1
+        good = draw(stops, luck)
         kept += good
         got = guess[:good]
         if not got or got[-1] != end:
             got.append(draw({last}, luck))
-            length = len(text) + good
-        else:
-            length = len(text) + good
+        length = len(text) + good
         text, new = text + got, new + got
         if end in got:
             break
@@ -71,20 +67,21 @@ MISTAKES = [
     # q1: the nucleus
     dict(
         name="crossing-dropped",
-        what="Keeps tokens while the sum with them is still below p.",
+        what="Keeps tokens while the sum with them is still below p, one at least.",
         question="q1",
         says="with which the sum reaches p is left out",
         also=["q5"],
-        old="before = ranked.cumsum(dim=-1) - ranked\n",
-        new="before = ranked.cumsum(dim=-1)\n    before[..., 0] = 0.0\n",
+        old="before = chances.cumsum(dim=-1) - chances\n",
+        new="before = chances.cumsum(dim=-1)\n    before[..., 0] = 0.0\n",
     ),
     dict(
-        name="one-too-many-at-equality",
-        what="Takes in one more token when the sum is p exactly.",
+        name="one-too-many",
+        what="Takes in one more token than the one that reaches p.",
         question="q1",
-        says="when it has reached p, no more come in",
-        old="before >= p",
-        new="before > p",
+        says="one token more stays than should",
+        also=["q5"],
+        old="before = chances.cumsum(dim=-1) - chances\n",
+        new="before = chances.cumsum(dim=-1).roll(2, -1)\n    before[..., :2] = 0.0\n",
     ),
     dict(
         name="not-renormalised",
@@ -92,8 +89,8 @@ MISTAKES = [
         question="q1",
         says="what stays is not divided by its sum",
         also=["q5"],
-        old="    return kept / kept.sum(dim=-1, keepdim=True)\n",
-        new="    return kept\n",
+        old="    return wide.masked_fill(out, -torch.inf).softmax(dim=-1)\n",
+        new="    return wide.softmax(dim=-1).masked_fill(out, 0.0)\n",
     ),
     dict(
         name="softmax-once-more",
@@ -101,8 +98,9 @@ MISTAKES = [
         question="q1",
         says="and by hand 0, 8/15, 4/15, 3/15",
         also=["q5"],
-        old="    return kept / kept.sum(dim=-1, keepdim=True)\n",
-        new="    return kept.masked_fill(kept == 0, -torch.inf).softmax(dim=-1)\n",
+        old="    return wide.masked_fill(out, -torch.inf).softmax(dim=-1)\n",
+        new="    kept = wide.softmax(dim=-1).masked_fill(out, -torch.inf)\n"
+        "    return kept.softmax(dim=-1)\n",
     ),
     dict(
         name="not-mapped-back",
@@ -110,8 +108,13 @@ MISTAKES = [
         question="q1",
         says="in the order in which they were sorted",
         also=["q5"],
-        old="kept.scatter(-1, order, ranked.masked_fill(out, 0.0))",
-        new="ranked.masked_fill(out, 0.0)",
+        code=cut("""
+ranked = chances.sort(dim=-1, descending=True).values
+p = torch.as_tensor(p)[..., None]
+out = (ranked.cumsum(dim=-1) - ranked >= p) & (p < 1)
+kept = ranked.masked_fill(out, 0.0)
+return kept / kept.sum(dim=-1, keepdim=True)
+"""),
     ),
     dict(
         name="mapped-there-instead-of-back",
@@ -119,8 +122,14 @@ MISTAKES = [
         question="q1",
         says="the way there once more",
         also=["q5"],
-        old="kept.scatter(-1, order, ranked.masked_fill(out, 0.0))",
-        new="ranked.masked_fill(out, 0.0).gather(-1, order)",
+        code=cut("""
+order = logits.argsort(dim=-1, descending=True, stable=True)
+ranked = chances.gather(-1, order)
+p = torch.as_tensor(p)[..., None]
+out = (ranked.cumsum(dim=-1) - ranked >= p) & (p < 1)
+kept = ranked.masked_fill(out, 0.0).gather(-1, order)
+return kept / kept.sum(dim=-1, keepdim=True)
+"""),
     ),
     dict(
         name="temperature-after-the-cut",
@@ -128,15 +137,17 @@ MISTAKES = [
         question="q1",
         says="the cut is made before the temperature",
         also=["q5"],
-        code=cut("""
-chances = logits.softmax(dim=-1)
-order = logits.argsort(dim=-1, descending=True, stable=True)
-ranked = chances.gather(-1, order)
-before = ranked.cumsum(dim=-1) - ranked
-out = (before >= torch.as_tensor(p)[..., None]) & (torch.as_tensor(p)[..., None] < 1)
-out = torch.zeros_like(out).scatter(-1, order, out)
-return (logits.masked_fill(out, -torch.inf) / temperature).softmax(dim=-1)
-"""),
+        code="""
+def nucleus(logits, p, temperature=1.0):
+    wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    falling = wide.sort(dim=-1, descending=True).values
+    chances = falling.softmax(dim=-1)
+    before = chances.cumsum(dim=-1) - chances
+    p = torch.as_tensor(p)[..., None]
+    last = (before < p).sum(dim=-1, keepdim=True) - 1
+    out = (wide < falling.gather(-1, last)) & (p < 1)
+    return (wide.masked_fill(out, -torch.inf) / temperature).softmax(dim=-1)
+""",
     ),
     dict(
         name="temperature-multiplied",
@@ -144,8 +155,8 @@ return (logits.masked_fill(out, -torch.inf) / temperature).softmax(dim=-1)
         question="q1",
         says="multiplied by temperature",
         also=["q5"],
-        old="(wide / temperature)",
-        new="(wide * temperature)",
+        old="wide = wide / temperature",
+        new="wide = wide * temperature",
     ),
     dict(
         name="temperature-ignored",
@@ -153,28 +164,20 @@ return (logits.masked_fill(out, -torch.inf) / temperature).softmax(dim=-1)
         question="q1",
         says="temperature is not used",
         also=["q5"],
-        old="(wide / temperature)",
-        new="wide",
+        old="wide = wide / temperature",
+        new="wide = wide / 1.0",
     ),
     dict(
-        name="ties-from-above",
-        what="Sorts upwards and turns round: of equal tokens the higher id comes first.",
+        name="ties-by-id",
+        what="Keeps of equal tokens those with the lower ids, as many as it takes.",
         question="q1",
-        says="the higher id comes first",
-        old="order = wide.argsort(dim=-1, descending=True, stable=True)",
-        new="order = wide.argsort(dim=-1, stable=True).flip(-1)",
-    ),
-    dict(
-        name="ties-share-their-fate",
-        what="Keeps all tokens whose chance is at least that of the last one in.",
-        question="q1",
-        says="equal ones share their fate",
+        says="some stay and some go, by their ids",
         code=cut("""
+order = logits.argsort(dim=-1, descending=True, stable=True)
+ranked = chances.gather(-1, order)
 p = torch.as_tensor(p)[..., None]
-ranked = chances.sort(dim=-1, descending=True).values
-before = ranked.cumsum(dim=-1) - ranked
-least = ranked.masked_fill((before >= p) & (p < 1), 2.0).amin(dim=-1, keepdim=True)
-kept = chances.masked_fill(chances < least, 0.0)
+out = (ranked.cumsum(dim=-1) - ranked >= p) & (p < 1)
+kept = torch.zeros_like(chances).scatter(-1, order, ranked.masked_fill(out, 0.0))
 return kept / kept.sum(dim=-1, keepdim=True)
 """),
     ),
@@ -183,8 +186,8 @@ return kept / kept.sum(dim=-1, keepdim=True)
         what="Forgets that a sum of rounded numbers reaches 1 too early.",
         question="q1",
         says="rounded sum was 1",
-        old="out = (before >= p) & (p < 1)",
-        new="out = before >= p",
+        old="(wide < falling.gather(-1, last)) & (p < 1)",
+        new="wide < falling.gather(-1, last)",
     ),
     dict(
         name="p-of-the-first-row",
@@ -199,8 +202,9 @@ return kept / kept.sum(dim=-1, keepdim=True)
         what="Treats p = 1 apart only where p is a number.",
         question="q1",
         says="only where p is one number",
-        old="out = (before >= p) & (p < 1)",
-        new="out = before >= p if p.numel() > 1 or p.item() < 1 else before < 0",
+        old="    out = (wide < falling.gather(-1, last)) & (p < 1)\n",
+        new="    out = wide < falling.gather(-1, last)\n"
+        "    if p.numel() == 1 and p.item() >= 1:\n        out = wide != wide\n",
     ),
     dict(
         name="least-probable-first",
@@ -208,15 +212,20 @@ return kept / kept.sum(dim=-1, keepdim=True)
         question="q1",
         says="goes up from the least probable",
         also=["q5"],
-        old="descending=True, ",
-        new="",
+        code=cut("""
+order = logits.argsort(dim=-1)
+ranked = chances.gather(-1, order)
+p = torch.as_tensor(p)[..., None]
+out = (ranked.cumsum(dim=-1) - ranked >= p) & (p < 1)
+kept = torch.zeros_like(chances).scatter(-1, order, ranked.masked_fill(out, 0.0))
+return kept / kept.sum(dim=-1, keepdim=True)
+"""),
     ),
     dict(
         name="each-against-p",
         what="Keeps the tokens of which each has p of the largest chance (min-p).",
         question="q1",
         says="compared with p by itself",
-        also=["q5"],
         code=cut("""
 p = torch.as_tensor(p)[..., None]
 least = p * chances.amax(dim=-1, keepdim=True)
@@ -233,11 +242,9 @@ return kept / kept.sum(dim=-1, keepdim=True)
         code=cut("""
 p = torch.as_tensor(p)[..., None]
 weights = (logits / temperature).exp()
-order = logits.argsort(dim=-1, descending=True, stable=True)
-ranked = weights.gather(-1, order)
-before = ranked.cumsum(dim=-1) - ranked
-ranked = ranked.masked_fill((before >= p) & (p < 1), 0.0)
-kept = torch.zeros_like(weights).scatter(-1, order, ranked)
+ranked, order = weights.sort(dim=-1, descending=True)
+out = (ranked.cumsum(dim=-1) - ranked >= p) & (p < 1)
+kept = torch.zeros_like(weights).scatter(-1, order, ranked.masked_fill(out, 0.0))
 return kept / kept.sum(dim=-1, keepdim=True)
 """),
     ),
@@ -250,11 +257,9 @@ return kept / kept.sum(dim=-1, keepdim=True)
         code=cut("""
 p = torch.as_tensor(p)[..., None]
 chances = chances / chances.amax(dim=-1, keepdim=True)
-order = logits.argsort(dim=-1, descending=True, stable=True)
-ranked = chances.gather(-1, order)
-before = ranked.cumsum(dim=-1) - ranked
-ranked = ranked.masked_fill((before >= p) & (p < 1), 0.0)
-kept = torch.zeros_like(chances).scatter(-1, order, ranked)
+ranked, order = chances.sort(dim=-1, descending=True)
+out = (ranked.cumsum(dim=-1) - ranked >= p) & (p < 1)
+kept = torch.zeros_like(chances).scatter(-1, order, ranked.masked_fill(out, 0.0))
 return kept / kept.sum(dim=-1, keepdim=True)
 """),
     ),
@@ -263,23 +268,17 @@ return kept / kept.sum(dim=-1, keepdim=True)
         what="Takes exp of the logits as they are, which overflows.",
         question="q1",
         says="exp overflows",
-        old="    chances = (wide / temperature).softmax(dim=-1)\n",
-        new="    chances = (wide / temperature).exp()\n"
-        "    chances = chances / chances.sum(dim=-1, keepdim=True)\n",
+        old="    return wide.masked_fill(out, -torch.inf).softmax(dim=-1)\n",
+        new="    kept = wide.masked_fill(out, -torch.inf).exp()\n"
+        "    return kept / kept.sum(dim=-1, keepdim=True)\n",
     ),
     dict(
         name="left-out-at-minus-a-billion",
-        what="Sets what is left out to -1e9 and takes the softmax again.",
+        what="Sets what is left out to -1e9.",
         question="q1",
         says="a finite number stands where -inf should",
-        code=cut("""
-p = torch.as_tensor(p)[..., None]
-order = logits.argsort(dim=-1, descending=True, stable=True)
-ranked = chances.gather(-1, order)
-out = (ranked.cumsum(dim=-1) - ranked >= p) & (p < 1)
-out = torch.zeros_like(out).scatter(-1, order, out)
-return (logits.masked_fill(out, -1e9) / temperature).softmax(dim=-1)
-"""),
+        old="wide.masked_fill(out, -torch.inf)",
+        new="wide.masked_fill(out, -1e9)",
     ),
     dict(
         name="sixteen-bits",
@@ -299,20 +298,20 @@ return (logits.masked_fill(out, -1e9) / temperature).softmax(dim=-1)
     ),
     dict(
         name="types-right-sums-in-half",
-        what="Computes the chances in the type of the logits and widens them afterwards.",
+        what="Computes in the type of the logits and widens at the end.",
         question="q1",
         says="computed in fewer bits",
         code="""
 def nucleus(logits, p, temperature=1.0):
-    chances = (logits / temperature).softmax(dim=-1)
-    order = logits.argsort(dim=-1, descending=True, stable=True)
-    ranked = chances.gather(-1, order)
-    before = ranked.cumsum(dim=-1) - ranked
+    wide = logits / temperature
+    falling = wide.sort(dim=-1, descending=True).values
+    chances = falling.softmax(dim=-1)
+    before = chances.cumsum(dim=-1) - chances
     p = torch.as_tensor(p)[..., None]
-    ranked = ranked.masked_fill((before >= p) & (p < 1), 0.0)
-    kept = torch.zeros_like(chances).scatter(-1, order, ranked)
-    kept = kept.to(torch.promote_types(kept.dtype, torch.float32))
-    return kept / kept.sum(dim=-1, keepdim=True)
+    last = (before < p).sum(dim=-1, keepdim=True) - 1
+    out = (wide < falling.gather(-1, last)) & (p < 1)
+    kept = wide.masked_fill(out, -torch.inf).softmax(dim=-1)
+    return kept.to(torch.promote_types(kept.dtype, torch.float32))
 """,
     ),
     dict(
@@ -320,8 +319,8 @@ def nucleus(logits, p, temperature=1.0):
         what="Divides the given logits by the temperature.",
         question="q1",
         says="writes into what was given",
-        old="    chances = (wide / temperature).softmax(dim=-1)\n",
-        new="    wide /= temperature\n    chances = wide.softmax(dim=-1)\n",
+        old="    wide = wide / temperature\n",
+        new="    wide /= temperature\n",
     ),
     dict(
         name="one-sum-for-all-rows",
@@ -329,8 +328,9 @@ def nucleus(logits, p, temperature=1.0):
         question="q1",
         says="all rows are divided by one sum",
         also=["q5"],
-        old="kept / kept.sum(dim=-1, keepdim=True)",
-        new="kept / kept.sum()",
+        old="    return wide.masked_fill(out, -torch.inf).softmax(dim=-1)\n",
+        new="    kept = wide.softmax(dim=-1).masked_fill(out, 0.0)\n"
+        "    return kept / kept.sum()\n",
     ),
     # q2: long against short
     dict(
@@ -711,7 +711,7 @@ def beam_search(model, prompt, end, num_beams, max_new, min_new=0):
         "            return [[t, ids] for t, ids, _, _ in finished + beams]\n"
         "        beams = []\n        for",
     ),
-    # q4: may it stay?
+    # q4: how many may stay?
     dict(
         name="ratio-upside-down",
         what="Keeps with q / p.",
@@ -725,16 +725,17 @@ def beam_search(model, prompt, end, num_beams, max_new, min_new=0):
         name="kept-with-p",
         what="Keeps with p, and does not divide by q.",
         question="q4",
-        says="it is not divided by q(x)",
+        says="p(x) is not divided by q(x)",
         also=["q5"],
         old="(target[rows, ids] / draft[rows, ids])",
         new="target[rows, ids]",
     ),
     dict(
-        name="accept-not-cut",
-        what="Returns ratios above 1.",
+        name="ratio-not-cut",
+        what="Takes ratios above 1 for probabilities.",
         question="q4",
-        says="accept is not cut at 1",
+        says="the ratio is not cut at 1",
+        also=["q5"],
         old="(target[rows, ids] / draft[rows, ids]).clamp(max=1)",
         new="target[rows, ids] / draft[rows, ids]",
     ),
@@ -815,7 +816,7 @@ def beam_search(model, prompt, end, num_beams, max_new, min_new=0):
         name="first-row-for-all",
         what="Looks up every token in the first position's rows.",
         question="q4",
-        says="its row is that of another position",
+        says="a token's row is that of another position",
         also=["q5"],
         old="(target[rows, ids] / draft[rows, ids])",
         new="(target[rows * 0, ids] / draft[rows * 0, ids])",
@@ -849,17 +850,62 @@ def beam_search(model, prompt, end, num_beams, max_new, min_new=0):
         what="Writes the rest into the given target.",
         question="q4",
         says="changed in place",
-        old="    return accept, torch.cat([more, target[-1:]])\n",
-        new="    target[:-1] = more\n    return accept, target\n",
+        old="    return kept[:-1] - kept[1:], torch.cat([more, target[-1:]])\n",
+        new="    target[:-1] = more\n    return kept[:-1] - kept[1:], target\n",
     ),
     dict(
         name="best-token-reviewed",
         what="Reviews the draft's most probable token, not the one that was drawn.",
         question="q4",
-        says="or not its own id is looked up",
+        says="not its own id is looked up",
         also=["q5"],
         old="    ids = torch.tensor(tokens, dtype=torch.long)\n",
         new="    ids = draft.argmax(dim=-1)\n",
+    ),
+    dict(
+        name="reached-for-certain",
+        what="Forgets that the tokens before must be kept.",
+        question="q4",
+        says="as if it were reached for certain",
+        also=["q5"],
+        old="    return kept[:-1] - kept[1:], ",
+        new="    stops = torch.cat([1 - accept, kept[-2:-1]])\n    return stops, ",
+    ),
+    dict(
+        name="kept-instead-of-stopped",
+        what="Returns how probably each token is kept, and all.",
+        question="q4",
+        says="not that the review stops",
+        also=["q5"],
+        old="    return kept[:-1] - kept[1:], ",
+        new="    stops = torch.cat([kept[1:-1], kept[-2:-1]])\n    return stops, ",
+    ),
+    dict(
+        name="gets-so-far",
+        what="Returns how probably the review gets to each place.",
+        question="q4",
+        says="the review gets so far",
+        also=["q5"],
+        old="    return kept[:-1] - kept[1:], ",
+        new="    return kept[:-1], ",
+    ),
+    dict(
+        name="last-is-the-rest",
+        what="Takes each rejection by itself, and for the last place what is missing to 1.",
+        question="q4",
+        says="the last is what is missing to 1",
+        also=["q5"],
+        old="    return kept[:-1] - kept[1:], ",
+        new="    stops = torch.cat([1 - accept, 1 - (1 - accept).sum(0, keepdim=True)])\n"
+        "    return stops, ",
+    ),
+    dict(
+        name="type-of-stops",
+        what="Returns stops in float32, whatever comes.",
+        question="q4",
+        says="the type of target is not kept",
+        old="    return kept[:-1] - kept[1:], ",
+        new="    kept = kept.float()\n    return kept[:-1] - kept[1:], ",
     ),
     # q5: one pass, several tokens
     dict(
@@ -988,53 +1034,39 @@ def beam_search(model, prompt, end, num_beams, max_new, min_new=0):
         code=rounds(last="spare[min(good + 1, len(guess))]"),
     ),
     dict(
-        name="goes-on-after-a-rejection",
-        what="Keeps later drafts after one that was not kept.",
+        name="kept-is-not-drawn",
+        what="Keeps the most probable number of drafts.",
         question="q5",
-        says="a draft after one that was not kept stays",
+        says="how many are kept is not drawn",
+        code=rounds().replace("good = draw(stops, luck)", "good = int(stops.argmax())"),
+    ),
+    dict(
+        name="expected-number-kept",
+        what="Keeps the mean number of drafts, rounded.",
+        question="q5",
+        says="how many are kept is not drawn",
         code=rounds().replace(
-            "got = guess[:good]",
-            "got = guess[:good]\n"
-            "        if good + 1 < len(guess) and torch.rand((), generator=luck)"
-            " < accept[good + 1]:\n"
-            "            got = guess[:good] + [draw(spare[good], luck)] + [guess[good + 1]]\n"
-            "            good += 2\n            kept += 1\n            good = len(got)",
+            "good = draw(stops, luck)",
+            "good = round(float((stops * torch.arange(len(stops))).sum()))",
         ),
     ),
     dict(
-        name="one-number-for-all-drafts",
-        what="One random number decides on all drafts of a round.",
+        name="one-more-kept",
+        what="Keeps the draft at which the review stops.",
         question="q5",
-        says="one number decides for several drafts",
-        code=rounds(inside="once = torch.rand((), generator=luck)").replace(
-            "torch.rand((), generator=luck) < accept[good]", "once < accept[good]"
+        says="is compared with the row after it",
+        code=rounds().replace(
+            "got = guess[:good]",
+            "got = guess[: good + 1]\n"
+            "        if good < len(guess):\n            kept += 1\n            good += 1",
         ),
     ),
     dict(
         name="luck-begins-anew",
         what="Seeds the generator anew in each round.",
         question="q5",
-        says="or decides and draws",
+        says="that have drawn already",
         code=rounds(inside="luck.manual_seed(seed)"),
-    ),
-    dict(
-        name="kept-if-likely",
-        what="Keeps a draft if its probability of being kept is above a half.",
-        question="q5",
-        says="more or less often than the model alone",
-        code=rounds().replace(
-            "torch.rand((), generator=luck) < accept[good]", "accept[good] > 0.5"
-        ),
-    ),
-    dict(
-        name="decided-upside-down",
-        what="Keeps a draft if the number is above its probability.",
-        question="q5",
-        says="the model's own",
-        code=rounds().replace(
-            "torch.rand((), generator=luck) < accept[good]",
-            "torch.rand((), generator=luck) >= accept[good]",
-        ),
     ),
     dict(
         name="rows-one-off",
@@ -1054,7 +1086,7 @@ def beam_search(model, prompt, end, num_beams, max_new, min_new=0):
         says="are not those it drew from",
         code=rounds(
             inside="rows = torch.cat([rows[:1], rows])[: len(rows)]\n"
-            "        accept, spare = review(target, rows, guess)"
+            "        stops, spare = review(target, rows, guess)"
         ),
     ),
     dict(
@@ -1148,7 +1180,9 @@ def beam_search(model, prompt, end, num_beams, max_new, min_new=0):
         what="Draws with PyTorch's own generator.",
         question="q5",
         says="drawn without the generator",
-        code=rounds().replace("torch.rand((), generator=luck)", "torch.rand(())"),
+        code=rounds().replace(
+            "good = draw(stops, luck)", "good = int(torch.multinomial(stops, 1))"
+        ),
     ),
     dict(
         name="seed-ignored",

@@ -19,10 +19,42 @@ class KVCache:
 
     def __init__(self):
         self.length = 0  # positions seen
-        self.last: Tensor | None = None  # (B, 2), the tokens at the last two of them
+        self._ids: list[Tensor] = []  # (B, T), the tokens there, one part a call
         self._layers: dict[int, tuple[Tensor, Tensor]] = {}  # (B, K, room, d_head) each
         self._memory: dict[int, tuple[Tensor, Tensor, Tensor]] = {}  # states, their keys, values
         self._keep: Tensor | None = None  # (B, length)
+
+    def advance(self, ids: Tensor) -> None:
+        """What the layers have added were the positions of ids (B, T)."""
+        self.length += ids.shape[1]
+        self._ids.append(ids.clone())  # the caller may write over them
+
+    def last(self, ids: Tensor) -> Tensor:
+        """(B, 2): the tokens at the last two positions before ids (B, T); 0 before the first."""
+        return torch.cat([ids.new_zeros(len(ids), 2), *self._ids[-2:]], dim=1)[:, -2:]
+
+    def truncate(self, length: int) -> None:
+        """Forget all positions but the first `length`."""
+        if not isinstance(length, int) or not 0 <= length <= self.length:
+            raise ModelError(
+                f"length is {length!r}: give a whole number from 0 to {self.length}, the positions "
+                "that the cache holds."
+            )
+        while self.length > length:
+            ids = self._ids.pop()
+            self.length -= ids.shape[1]
+            if self.length < length:
+                self.advance(ids[:, : length - self.length])
+
+    def reorder(self, rows: Tensor) -> None:
+        """Row i becomes what row rows[i] was: (N,), of any length, for a batch of N texts."""
+        self._layers = {
+            layer: tuple(held.index_select(0, rows) for held in pair)
+            for layer, pair in self._layers.items()
+        }
+        self._ids = [ids.index_select(0, rows) for ids in self._ids]
+        self._keep = None if self._keep is None else self._keep.index_select(0, rows)
+        self._memory = {}  # made again from the states that come with the next call
 
     def extend(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         """Add a layer's (B, K, T, d_head) of the new positions; returns those of all.

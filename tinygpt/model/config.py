@@ -112,6 +112,12 @@ class GPTConfig:
             return math.ceil(self.d_model / 3) * 8
         return 4 * self.d_model
 
+    @property
+    def tied_name(self) -> str | None:
+        """The embedding's other name in the state dict, where the output head is tied to it."""
+        name = "head.output.weight" if self.mlm_head else "head.weight"
+        return name if self.tied else None
+
 
 PRESETS = {
     "gpt2": {},

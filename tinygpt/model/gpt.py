@@ -5,6 +5,7 @@ import math
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from tinygpt.model.cache import KVCache
 from tinygpt.model.config import INIT_STD, GPTConfig, ModelError
@@ -45,7 +46,8 @@ class GPT(nn.Module):
         self.copy_head = CopyHead(config) if config.copy_head else None
         self.apply(self._start)
         with torch.no_grad():
-            self.embedding.weight *= config.embedding_std / INIT_STD
+            if config.embedding_std != INIT_STD:
+                self.embedding.weight *= config.embedding_std / INIT_STD
             if self.ngrams is not None:
                 self.ngrams.table.weight.zero_()
         # Each block adds to the residual stream two or three times; the more terms in the sum, the
@@ -58,7 +60,10 @@ class GPT(nn.Module):
         if config.zero_init and not config.tied:
             nn.init.zeros_((self.head.output if config.mlm_head else self.head).weight)
         if config.tied:
-            (self.head.output if config.mlm_head else self.head).weight = self.embedding.weight
+            self._tie()
+
+    def _tie(self) -> None:
+        (self.head.output if self.config.mlm_head else self.head).weight = self.embedding.weight
 
     @staticmethod
     def _start(module: nn.Module) -> None:
@@ -67,20 +72,29 @@ class GPT(nn.Module):
         if isinstance(module, nn.Linear) and module.bias is not None:
             nn.init.zeros_(module.bias)
 
-    @property
-    def _tied_name(self) -> str | None:
-        """The embedding's other name in the state dict, where the output head is tied to it."""
-        name = "head.output.weight" if self.config.mlm_head else "head.weight"
-        return name if self.config.tied else None
-
     def stored(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
         """A state dict of this model as files hold it: a tied matrix once."""
-        return {name: tensor for name, tensor in state.items() if name != self._tied_name}
+        return {name: tensor for name, tensor in state.items() if name != self.config.tied_name}
 
     def restored(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         """The state dict that `stored` was given."""
-        tied = {self._tied_name: tensors["embedding.weight"]} if self.config.tied else {}
+        tied = {self.config.tied_name: tensors["embedding.weight"]} if self.config.tied else {}
         return tensors | tied
+
+    @classmethod
+    def from_stored(cls, config: GPTConfig, tensors: dict[str, Tensor]) -> "GPT":
+        """The model whose weights `stored` gives: these tensors themselves, of their type.
+
+        No weights are drawn first, which takes longer than to read a large model from a file.
+        """
+        with _Undrawn():
+            model = cls(config)
+        model.load_state_dict(model.restored(tensors), assign=True)
+        if config.tied:
+            model._tie()
+        if model.position is not None:  # what is computed, and not stored
+            model.position.to(model.embedding.weight.device)
+        return model
 
     def num_parameters(self) -> int:
         """The numbers that training sets; a tied matrix counts once."""
@@ -115,8 +129,7 @@ class GPT(nn.Module):
         if self.copy_head is not None:
             logits = self.copy_head(logits, hidden, ids, _may(look, ids, cache), cache)
         if cache is not None:
-            cache.length += ids.shape[1]
-            cache.last = _last(ids, cache)
+            cache.advance(ids)
         return logits
 
     def _nats(self, hidden: Tensor, ids: Tensor, targets: Tensor, look: dict) -> Tensor:
@@ -175,7 +188,7 @@ class GPT(nn.Module):
         if self.config.positions in ("learned", "sinusoidal"):
             x = x + self.position.weight[start : start + ids.shape[1]]
         if self.ngrams is not None:
-            x = x + self.ngrams(ids, _last(ids[:, :0], cache))
+            x = x + self.ngrams(ids, (cache or KVCache()).last(ids))
         return self.dropout(self.embedding_norm(x))
 
     def _look(self, ids: Tensor, start: int, keep: Tensor | None) -> dict:
@@ -261,11 +274,13 @@ class GPT(nn.Module):
             )
 
 
-def _last(ids: Tensor, cache: KVCache | None) -> Tensor:
-    """(B, 2): the last two tokens of what the cache has read and ids (B, T); 0 before the first."""
-    before = None if cache is None else cache.last
-    before = ids.new_zeros(len(ids), 2) if before is None else before
-    return torch.cat([before, ids], dim=1)[:, -2:]
+class _Undrawn(TorchFunctionMode):
+    """New parameters hold whatever lies in memory."""
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        if getattr(function, "__module__", "") == "torch.nn.init":
+            return args[0] if args else kwargs["tensor"]
+        return function(*args, **(kwargs or {}))
 
 
 def _may(look: dict, ids: Tensor, cache: KVCache | None) -> Tensor:

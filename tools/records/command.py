@@ -30,7 +30,17 @@ from tinygpt import checkpoint, corpora, downloads, records, train
 from tinygpt.checkpoint import CheckpointError
 from tinygpt.config import TrainError, configure
 from tinygpt.corpora import CorpusError
-from tools.records import data, gpu, isoflop, shakespeare, sitting, step, storyland, training
+from tools.records import (
+    data,
+    gpu,
+    in_context,
+    isoflop,
+    shakespeare,
+    sitting,
+    step,
+    storyland,
+    training,
+)
 from tools.records.job import Job, Unfinished
 
 RUNS = {
@@ -47,6 +57,7 @@ RUNS = {
     "width": step.width,
     "data": data.data,
     "one-sitting": sitting.sitting,
+    "in-context": in_context.in_context,
 }
 ON_GPU = {"gpt2-small-step": gpu.gpt2_small_step, "story-gpu": storyland.story}
 # These need nanoGPT's code, too.
