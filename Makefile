@@ -5,6 +5,7 @@ TORCH ?=
 PORT ?= 8000
 JOBS ?= 2
 LAB ?= lab01-ngram
+MODELS ?=
 UV ?= uv
 
 PY := $(VENV)/bin/python
@@ -21,11 +22,14 @@ PYTEST := OMP_NUM_THREADS=1 $(PY) -m pytest -n $(JOBS) --dist loadscope
 
 # This checkout is what every target imports, whatever else is installed.
 export PYTHONPATH := $(CURDIR)
+export MODELS
+# What the targets need that may use the real models.
+ready := setup $(if $(filter no,$(MODELS)),,models)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup system book serve test test-fast lab notebooks portable labs class soak records \
-	mutants replicate bench pins clean
+.PHONY: help setup models system book serve test test-fast lab notebooks portable labs class soak \
+	records mutants replicate bench pins clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -33,6 +37,7 @@ help:  ## this list
 	@echo "PYTHON=python3.12  the Python that .venv is made with (3.11 to 3.13)"
 	@echo "TORCH=cpu          PyTorch's own build for processors; TORCH=cuda for NVIDIA GPUs"
 	@echo "VENV=path          use an environment of your own, as it is"
+	@echo "MODELS=no          leave out the tests and pages that need the real models"
 
 setup:  ## make .venv with what requirements.txt pins (every target below does so first)
 	@$(PYTHON) tools/setup.py --venv $(VENV) $(if $(TORCH),--torch $(TORCH))
@@ -54,20 +59,24 @@ serve: book  ## show the book on http://127.0.0.1:8000 (PORT=8001 for another po
 	@echo "http://127.0.0.1:$(PORT)  (Ctrl-C stops it)"
 	@$(PY) -m http.server $(PORT) --bind 127.0.0.1 --directory _build/html
 
-test: book system  ## run every test, notebooks included
+test: book system $(ready)  ## run every test, notebooks included
 	$(PYTEST)
 
-test-fast: book system  ## the same without the notebooks
+test-fast: book system $(ready)  ## the same without the notebooks
 	$(PYTEST) -m "not slow"
+
+models: setup  ## fetch two real models, once (176 MB to download, 364 MB of disk)
+	@$(PY) -m tinygpt.pretrained || \
+		{ echo "MODELS=no goes on without them, and skips what needs them."; exit 1; }
 
 system:  ## install what tests take from outside Python (bubblewrap, PostgreSQL, Chromium, axe-core)
 	@$(PYTHON) tools/system.py
 
-lab: setup  ## open JupyterLab in the labs folder
-	@$(PY) -m jupyterlab --notebook-dir labs \
+lab: $(ready)  ## open JupyterLab in the labs folder
+	@$(PY) -m jupyterlab --notebook-dir . --LabApp.default_url=/lab/tree/labs \
 		$(if $(filter 0,$(shell id -u)),--allow-root)  # in a container one is root
 
-notebooks: setup  ## run chapters and solutions and store their outputs
+notebooks: $(ready)  ## run chapters and solutions and store their outputs
 	@$(PY) -m tools.notebooks chapters solutions
 
 portable: setup  ## run the notebooks as lesser processors would; name each cell that moves

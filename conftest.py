@@ -1,5 +1,5 @@
-"""What every test run shares: notebooks are marked slow, NO_SKIP=1 fails what skips, and what a
-test draws at random can be drawn again."""
+"""What every test run shares: notebooks are marked slow, MODELS=no leaves out what needs the real
+models, NO_SKIP=1 fails what skips, and what a test draws at random can be drawn again."""
 
 import os
 import random
@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 NO_SKIP = os.environ.get("NO_SKIP") == "1"
+NO_MODELS = os.environ.get("MODELS") == "no"
 IN_CI = bool(os.environ.get("CI"))  # there every run draws the same
 
 # No deadline and no complaint that drawing is slow: both would be about the machine's load.
@@ -38,7 +39,10 @@ def pytest_configure_node(node):
 
 
 def pytest_report_header(config):
-    return f"random tests: repeat them with --hypothesis-seed={config.option.hypothesis_seed}"
+    header = [f"random tests: repeat them with --hypothesis-seed={config.option.hypothesis_seed}"]
+    if NO_MODELS:
+        header += ["MODELS=no: tests and pages that need the real models are skipped"]
+    return header
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -52,14 +56,20 @@ def pytest_runtest_setup(item):
 
 
 def pytest_collection_modifyitems(items):
-    """Mark the cells of notebooks as slow; no picture is compared, whether
-    nbval knows its kind or not."""
+    """Mark the cells of notebooks as slow, and those of pages that need the models; no picture is
+    compared, whether nbval knows its kind or not."""
     for item in items:
         if item.path.suffix == ".ipynb":
+            from tools.notebooks import needs_models  # here only: others may use this file alone
+
             item.add_marker(pytest.mark.slow)
+            if needs_models(item.path):
+                item.add_marker("models")
             if "image/svg+xml" not in item.parent.skip_compare:
                 item.parent.skip_compare += ("image/svg+xml",)
             item.output_timeout = 60  # nbval's own 5 s are too few for a busy machine
+        if NO_MODELS and item.get_closest_marker("models"):
+            item.add_marker(pytest.mark.skip(reason="needs the models: make models"))
 
 
 def failed_if_skipped(report):

@@ -21,6 +21,9 @@ KINDS = {  # (graded, solution) in nbgrader's metadata
 }
 STUB = ["# YOUR CODE HERE", "raise NotImplementedError()"]  # nbgrader's own
 MANUAL_STUB = "YOUR ANSWER HERE"
+# What ast.parse raises. A student's cell with such a mistake fails when it is run, and says so
+# there; it is read as the lab's where `check` has nothing but the student's notebook.
+UNPARSED = (SyntaxError, ValueError, RecursionError, MemoryError)
 PRIVATE = {"mistakes.py", "__pycache__", ".ipynb_checkpoints", ".DS_Store"}
 
 
@@ -99,7 +102,11 @@ class Cell:
     def names(self) -> list[str]:
         """What the cell defines at top level, imports not counted."""
         names: dict[str, None] = {}
-        for node in ast.parse(self.source).body:
+        try:
+            body = ast.parse(self.source).body
+        except UNPARSED:
+            return re.findall(r"(?m)^(?:async +)?(?:def|class) +(\w+)", self.source)
+        for node in body:
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
                 names[node.name] = None
             elif isinstance(node, ast.Assign | ast.AnnAssign | ast.AugAssign):

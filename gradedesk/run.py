@@ -45,7 +45,7 @@ from typing import Any, BinaryIO
 from gradedesk import board, wire
 from gradedesk.board import Figure
 from gradedesk.checks import Differs
-from gradedesk.lab import MANUAL_STUB, STUB, Cell, Lab, LabError
+from gradedesk.lab import MANUAL_STUB, STUB, UNPARSED, Cell, Lab, LabError
 from gradedesk.plain import plain
 from gradedesk.rebuild import Submission, read_submission
 from gradedesk.result import ManualAnswer, Result, TestOutcome
@@ -670,6 +670,11 @@ class Runner:
                 return _outcome(cell, "failed", f"The cell {name} failed: {self.broken[name]}")
             if name not in self.answers:
                 return _outcome(cell, "failed", f"The cell {name} is not there.")
+        if found and not source:
+            said += (
+                ". If a cell without a question imports or defines it, do that in the answer: such "
+                "cells are not run at grading."
+            )
         if said.startswith("NotImplementedError"):
             said = f"{said}: not answered yet?"
         where = getattr(error, "where", "")
@@ -824,18 +829,20 @@ def absent(answers: dict[str, str], packages: list[Path]) -> list[str]:
     line that says so."""
     said = []
     for grade_id, source in answers.items():
-        with contextlib.suppress(SyntaxError, ValueError, RecursionError, MemoryError):
-            # What cannot be parsed fails when it is run, and says so there.
-            for name in sorted({name.split(".")[0] for name in imported(source)}):
-                if (folder := _own(name)) and folder not in packages:
-                    said.append(f"{grade_id} imports {name}, which is not there at grading.")
+        for name in sorted({name.split(".")[0] for name in imported(source)}):
+            if (folder := _own(name)) and folder not in packages:
+                said.append(f"{grade_id} imports {name}, which is not there at grading.")
     return said
 
 
 def imported(source: str) -> set[str]:
     """The modules that a cell or a module imports."""
     names = set()
-    for node in ast.walk(ast.parse(source)):
+    try:
+        tree = ast.parse(source)
+    except UNPARSED:
+        return names
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and not node.level:

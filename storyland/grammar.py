@@ -136,6 +136,7 @@ class Option:
     parts: tuple
     effects: tuple[tuple[int, object, int | None], ...]
     line: int
+    text: str  # as the page writes it, without weight, conditions and effects
 
     @property
     def first_word(self) -> str | None:

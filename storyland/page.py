@@ -166,7 +166,7 @@ class _Reader:
             effects.append((self._fact(fact.strip()), *self._value(fact.strip(), value.strip())))
         parts = tuple(self._part(line, part) for part in _PART.findall(match["text"]))
         weight = self._weight(line, match["weight"] or "1")
-        return Option(weight, tuple(conditions), parts, tuple(effects), line)
+        return Option(weight, tuple(conditions), parts, tuple(effects), line, match["text"])
 
     def _part(self, line: int, text: str):
         if text.startswith("<"):

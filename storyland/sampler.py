@@ -2,10 +2,10 @@
 
 import random
 from bisect import bisect
-from collections.abc import Iterator
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 
-from storyland.grammar import Grammar
+from storyland.grammar import Call, Env, Grammar
 from storyland.words import END, join
 
 
@@ -23,18 +23,41 @@ class Story:
         return join(self.words)
 
 
-def sample(grammar: Grammar, rng: random.Random) -> Story:
-    """One story. Only `rng.random()` is used, whose values Python promises never to change."""
+@dataclass(frozen=True)
+class Written:
+    """What one walk through the grammar wrote, and what holds after it."""
+
+    words: list[str]
+    roles: list[str]  # one for each word
+    env: Env
+    ends: dict[str, tuple[int, Env]]  # watched rule: the words and the facts when it was done
+
+
+def write(
+    parts: Sequence, env: Env, rng: random.Random, watch: Container[str] = frozenset()
+) -> Written:
+    """Writes parts of an option, each choice by its weight, from the facts of `env` on.
+
+    Only `rng.random()` is used, whose values Python promises never to change, and only where
+    there is more than one choice. `ends` says where each rule of `watch` that was called ended;
+    of one that was called twice, where it ended last.
+    """
     words: list[str] = []
     roles: list[str] = []
-    env = grammar.empty_env
-    pending: list = [grammar.rules[grammar.start]]  # a stack: the next part is the last
+    ends: dict[str, tuple[int, Env]] = {}
+    pending: list = [*reversed(parts)]  # a stack: the next part is the last
     while pending:
         part = pending.pop()
         if isinstance(part, str):
             words.append(part)
             roles.append("")
             continue
+        if watch:
+            if isinstance(part, _End):
+                ends[part.rule] = (len(words), env)
+                continue
+            if isinstance(part, Call) and part.rule in watch:
+                pending.append(_End(part.rule))
         choices = part.choices(env)
         outcome = choices.pairs[0][1]
         if len(choices.pairs) > 1:
@@ -48,7 +71,20 @@ def sample(grammar: Grammar, rng: random.Random) -> Story:
             roles.extend(article + [part.role] * (len(body) - len(article)))
         else:
             pending.extend(reversed(body))
-    return Story([*words, END], [*roles, ""], grammar.known(env))
+    return Written(words, roles, env, ends)
+
+
+@dataclass(frozen=True)
+class _End:
+    """Stands behind a call on the stack, to say when all of it is written."""
+
+    rule: str
+
+
+def sample(grammar: Grammar, rng: random.Random) -> Story:
+    """One story."""
+    written = write([grammar.rules[grammar.start]], grammar.empty_env, rng)
+    return Story([*written.words, END], [*written.roles, ""], grammar.known(written.env))
 
 
 def stories(seed: int, grammar: Grammar) -> Iterator[Story]:

@@ -1,11 +1,14 @@
 """What lab tests compare with: nothing passes for something, and the message says what differs."""
 
+import contextlib
 import copy
+import io
 import math
 
 import numpy as np
 import pytest
 import torch
+from IPython.core.interactiveshell import InteractiveShell
 
 from gradedesk.checks import Differs, after, number, same, shaped
 
@@ -148,3 +151,12 @@ def test_after_shows_what_a_function_changed_and_keeps_the_tests_own():
     assert result == 2
     same(given, kept, "The test's own stay as they are.")
     same(left, [[1, 3], {"a": T([2.0])}], "The copies are as they were left.")
+
+
+def test_jupyter_shows_the_line_of_the_test_and_the_message_and_nothing_of_ours():
+    shell = InteractiveShell()
+    with contextlib.redirect_stdout(io.StringIO()) as shown:
+        cell = "from gradedesk.checks import same\nsame([[1, 2]], [[1, 3]], 'Perhaps it is cut.')"
+        shell.run_cell(cell)
+    seen = "It is 2 at [0][1], and not 3."
+    assert shown.getvalue() == f"Line 2 of this test. {seen} Perhaps it is cut.\n"

@@ -14,7 +14,7 @@ from tinygpt import hf, records
 from tinygpt.corpora import corpus
 from tinygpt.generate import generate
 from tinygpt.model import GPT, ModelError, preset
-from tinygpt.tokenizer import BPETokenizer, CharTokenizer
+from tinygpt.tokenizer import END, BPETokenizer, CharTokenizer, HFTokenizer
 
 TEXT = "“No,” said the mole. <|end|> “No, no,” said the old frog, 30 days old.\n" * 3
 HELD_OUT = "“Yes,” said the young mole.\r\n\n  Naïve 漢字 🙂\u200d <|end|><|end|>\t1234 it's\x00\n"
@@ -118,6 +118,32 @@ def test_the_states_are_those_of_their_model_without_its_head():
             assert torch.allclose(model.hidden(some_ids()), states, atol=1e-4)
 
 
+@torch.no_grad()
+def test_an_encoder_without_a_head_is_their_body_there_and_back():
+    model = ours("bert", mlm_head=False)
+    body = hf.to_hf(model)
+    assert type(body).__name__ == "BertModel"
+    keep = torch.arange(17) < torch.tensor([[17], [9], [1]])
+    theirs = body(input_ids=some_ids(), attention_mask=keep.long()).last_hidden_state
+    assert torch.allclose(model.hidden(some_ids(), keep=keep)[keep], theirs[keep], atol=1e-4)
+
+    other = at_random(transformers.BertModel(body.config))  # with a pooler, and types that count
+    back = hf.from_hf(other)
+    states = other(input_ids=some_ids()).last_hidden_state
+    assert states.std() > 0.3 and torch.allclose(back.hidden(some_ids()), states, atol=1e-4)
+    assert back.config.tied and not back.config.mlm_head
+
+
+def test_a_copy_shares_no_memory_with_what_it_was_made_from():
+    theirs = hf.to_hf(ours("modern"))
+    model = hf.from_hf(theirs)
+    before = theirs.lm_head.weight.clone()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.zero_()
+    assert torch.equal(theirs.lm_head.weight, before) and before.any()
+
+
 def test_greedy_text_is_that_of_their_generate():
     model = ours("modern")
     theirs = hf.to_hf(model).generate(
@@ -202,6 +228,27 @@ def test_the_encoder_of_later_parts_is_one_of_theirs_and_comes_back(tmp_path):
         assert torch.equal(again.state_dict()[name], value), name
 
 
+def test_a_model_of_ours_with_a_tokenizer_of_theirs_is_saved_and_comes_back(tmp_path):
+    fast = BPETokenizer.train(TEXT, 290)._tokenizer
+    fast.add_special_tokens(["<pad>"])
+    tokenizer = HFTokenizer(fast, {"eos_token": END, "pad_token": "<pad>"})
+    hf.save(ours("modern"), tokenizer, tmp_path)
+    _, again = hf.load(tmp_path)
+    assert type(again) is HFTokenizer and again.names == tokenizer.names
+    assert again.encode(HELD_OUT, special=True) == tokenizer.encode(HELD_OUT, special=True)
+    theirs = transformers.AutoTokenizer.from_pretrained(tmp_path)
+    assert theirs(HELD_OUT)["input_ids"] == tokenizer.encode(HELD_OUT, special=True)
+    model = transformers.AutoModelForCausalLM.from_pretrained(tmp_path)
+    assert model.generation_config.eos_token_id == tokenizer.end_id == 289
+
+
+def test_a_folder_is_read_in_the_type_that_is_asked_for(tmp_path):
+    hf.save(ours("gpt2").bfloat16(), BPE, tmp_path)
+    assert hf.load(tmp_path)[0].embedding.weight.dtype == torch.bfloat16
+    whole, _ = hf.load(tmp_path, torch.float32)
+    assert whole.embedding.weight.dtype == torch.float32
+
+
 def test_a_tokenizer_larger_than_the_model_is_refused(tmp_path):
     with pytest.raises(ModelError, match=f"has {BPE.vocab_size} tokens and the model 200"):
         hf.save(ours("gpt2", vocab_size=200), BPE, tmp_path)
@@ -272,7 +319,8 @@ def test_exporting_leaves_our_tokenizer_as_it_was():
         ("modern", {"activation": "relu2"}, "activation is 'relu2'.* Qwen3ForCausalLM .* 'swiglu'"),
         ("modern", {"bias": True}, "bias is True"),
         ("modern", {"causal": False}, "causal is False"),
-        ("bert", {"mlm_head": False}, "mlm_head is False.* BertForMaskedLM"),
+        ("bert", {"mlm_head": False, "tied": False}, "tied is False.* BertModel comes nearest"),
+        ("bert", {"mlm_head": False, "num_kv_heads": 2}, "num_kv_heads is 2: BertModel"),
         ("bert", {"norm_first": True}, "norm_first is True"),
     ],
     ids=str,

@@ -116,6 +116,22 @@ def test_swiglu_costs_what_it_replaces_to_two_percent():
     assert gated == pytest.approx(plain, rel=0.02)
 
 
+@pytest.mark.parametrize("changes", [{}, {"tied": False}, {"mlm_head": True, "causal": False}])
+@pytest.mark.parametrize("positions", ["learned", "rotary", "sinusoidal"])
+def test_a_model_of_stored_weights_is_the_one_they_came_from(changes, positions):
+    model = opinionated(positions=positions, **changes)
+    state, drawn = model.stored(model.state_dict()), torch.get_rng_state()
+    again = GPT.from_stored(model.config, state)
+    assert torch.equal(torch.get_rng_state(), drawn)  # nothing was drawn
+    assert again.num_parameters() == model.num_parameters()
+    assert again.embedding.weight.data_ptr() == state["embedding.weight"].data_ptr()
+    assert all(parameter.requires_grad for parameter in again.parameters())
+    with torch.no_grad():
+        assert torch.equal(again.eval()(some_ids() % 5), model.eval()(some_ids() % 5))
+    head = again.head.output if model.config.mlm_head else again.head
+    assert (head.weight is again.embedding.weight) == model.config.tied
+
+
 def test_a_tied_head_is_the_embedding_and_stays_it_in_a_copy():
     model = copy.deepcopy(small())
     assert model.head.weight is model.embedding.weight

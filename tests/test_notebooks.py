@@ -125,3 +125,15 @@ def test_an_index_runs_after_the_chapters_it_sums_up(tmp_path):
     (tmp_path / ".ipynb_checkpoints").mkdir()
     (tmp_path / ".ipynb_checkpoints" / "old.ipynb").touch()
     assert [path.stem for path in notebooks.find([tmp_path])] == ["counting", "tokens", "index"]
+
+
+def test_without_the_models_what_needs_them_is_left_as_it_is(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("MODELS", "no")
+    path = page(tmp_path, new_code_cell("import tinygpt.pretrained as real"))
+    before = path.read_bytes()
+    assert notebooks.main([str(path)]) == 0
+    assert path.read_bytes() == before
+    assert "left out: it needs the models (make models)" in capsys.readouterr().out
+    plain = page(tmp_path, new_code_cell("text = 'from tinygpt.pretrained import it'"))
+    notebooks.needs_models.cache_clear()
+    assert not notebooks.needs_models(plain)

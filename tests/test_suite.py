@@ -7,7 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import nbformat
 import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -40,6 +42,17 @@ def test_hypothesis(number):
     say(number)
 """
 
+MODELS = """
+import pytest
+
+@pytest.mark.models
+def test_asks_a_model():
+    pass
+
+def test_asks_nobody():
+    pass
+"""
+
 
 @pytest.fixture
 def suite(tmp_path):
@@ -51,7 +64,8 @@ def suite(tmp_path):
     def run(source, *options, **environment):
         (tmp_path / "test_it.py").write_text(source, encoding="utf-8")
         command = [sys.executable, "-m", "pytest", "test_it.py", "--color=no", *quick, *options]
-        env = {key: value for key, value in os.environ.items() if key != "CI"} | environment
+        left_out = ("CI", "MODELS", "NO_SKIP")
+        env = {key: value for key, value in os.environ.items() if key not in left_out} | environment
         done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
         return done.stdout
 
@@ -79,3 +93,30 @@ def test_what_was_drawn_can_be_drawn_again_and_in_a_worker(suite, tmp_path):
     assert len(first) > 50 and first[0].endswith("False")
     assert draw(seed) == (seed, first)
     assert draw(CI="true")[1][0] == "0.8444218515250481 True"  # as after random.seed(0)
+
+
+def test_what_needs_the_models_is_skipped_in_sight_and_never_where_nothing_may_be(suite, tmp_path):
+    mark = ("-o", "markers=models: needs the real models", "-rs")
+    assert "2 passed" in suite(MODELS, *mark)
+    said = suite(MODELS, *mark, MODELS="no")
+    assert "1 passed, 1 skipped" in said
+    assert "MODELS=no: tests and pages that need the real models are skipped" in said
+    assert "needs the models: make models" in said
+    said = suite(MODELS, *mark, MODELS="no", NO_SKIP="1")
+    assert re.search(r"1 failed, 1 passed|1 passed, 1 error", said), said
+
+
+def test_a_page_that_imports_the_models_is_skipped_and_no_other(tmp_path):
+    shutil.copy(ROOT / "conftest.py", tmp_path)
+    for name, line in (("real", "from tinygpt.pretrained import pretrained"), ("plain", "1 + 1")):
+        cells = [new_markdown_cell("# As in tinygpt.pretrained"), new_code_cell(line)]
+        nbformat.write(new_notebook(cells=cells), tmp_path / f"{name}.ipynb")
+    command = [sys.executable, "-m", "pytest", "--nbval-lax", "--color=no", "-rs", "-v", tmp_path]
+    options = ["-p", "no:anyio", "-p", "no:typeguard", "-o", "markers=models: real\nslow: long"]
+    env = os.environ | {"MODELS": "no", "NO_SKIP": "0"}
+    done = subprocess.run(
+        [*command, *options], cwd=tmp_path, env=env, capture_output=True, text=True
+    )
+    assert re.search(r"real::ipynb::Cell 0 SKIPPED", done.stdout), done.stdout
+    assert re.search(r"plain::ipynb::Cell 0 PASSED", done.stdout), done.stdout
+    assert "needs the models: make models" in done.stdout

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
+from transformers import PreTrainedTokenizerFast
 
-from tinygpt.tokenizer import END, BPETokenizer, CharTokenizer, TokenizerError
+from tinygpt.tokenizer import END, BPETokenizer, CharTokenizer, HFTokenizer, TokenizerError
 
 TEXT = "“No,” said the mole. “No, no,” said the old frog. The mole was 30 days old.\n" * 3
 CHARS = CharTokenizer.train(TEXT)
@@ -240,3 +242,145 @@ def test_a_vocabulary_too_small_or_no_number_is_refused(vocab_size):
 
 def test_characters_of_no_text_are_refused():
     assert "empty" in refused(CharTokenizer.train, "")
+
+
+# The tokenizer of a Hugging Face folder
+
+MARKS = ["<|im_start|>", "<|im_end|>"]
+
+
+def byte_level():
+    """Byte-pair encoding in SmolLM2's way: its marks come first, and each digit is a piece."""
+    learned = json.loads(BPE._tokenizer.to_str())["model"]
+    vocab = {token: i for i, token in enumerate([*MARKS, *learned["vocab"]])}
+    tokenizer = Tokenizer(models.BPE(vocab, [tuple(merge) for merge in learned["merges"]]))
+    digits, rest = pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(False)
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([digits, rest])
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.add_special_tokens(MARKS)
+    tokenizer.add_tokens(["<think>"])
+    return tokenizer
+
+
+def word_pieces():
+    """WordPiece as BERT's, with the truncation and padding that such files bring from training."""
+    names = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
+    pieces = [*names, *"abcdefghijklmnopqrstuvwxyz0123.,中", *(f"##{c}" for c in "abcdeno3é")]
+    vocab = {piece: i for i, piece in enumerate(pieces)}
+    tokenizer = Tokenizer(models.WordPiece(vocab, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer()
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.decoder = decoders.WordPiece()
+    ends = [("[CLS]", 2), ("[SEP]", 3)]
+    tokenizer.post_processor = processors.TemplateProcessing("[CLS] $A [SEP]", None, ends)
+    tokenizer.add_special_tokens(names)
+    tokenizer.enable_truncation(5)
+    tokenizer.enable_padding(length=5)
+    return tokenizer
+
+
+CHAT = HFTokenizer(byte_level(), {"eos_token": "<|im_end|>"})
+WORDS = HFTokenizer(word_pieces())
+THEIRS = [  # as transformers has them; without what their files say of length
+    PreTrainedTokenizerFast(tokenizer_object=CHAT._reads_special, eos_token="<|im_end|>"),
+    PreTrainedTokenizerFast(tokenizer_object=WORDS._reads_special),
+]
+HF = pytest.mark.parametrize(
+    ("tokenizer", "theirs"), list(zip([CHAT, WORDS], THEIRS, strict=True)), ids=["bpe", "pieces"]
+)
+parts = ["No", " said", "1984", "½ ²", "漢字，", "🙂", "👩‍🚀", "é", "é", "\n\n", "[SEP]", "##a"]
+odd_text = st.lists(st.sampled_from([*parts, *MARKS, "<think>"]) | st.text(max_size=5)).map("".join)
+
+
+@HF
+@given(text=odd_text)
+def test_any_text_has_the_ids_that_transformers_gives_it(tokenizer, theirs, text):
+    for around in (False, True):
+        plain = theirs(text, split_special_tokens=True, add_special_tokens=around)["input_ids"]
+        read = theirs(text, split_special_tokens=False, add_special_tokens=around)["input_ids"]
+        assert tokenizer.encode(text, around=around) == plain
+        assert tokenizer.encode(text, special=True, around=around) == read
+    for special in (False, True):
+        expected = theirs.decode(
+            read, skip_special_tokens=not special, clean_up_tokenization_spaces=False
+        )
+        assert tokenizer.decode(read, special=special) == expected
+
+
+@given(odd_text, st.randoms())
+def test_the_bytes_of_the_tokens_are_the_text_and_where_they_end(text, random):
+    ids = CHAT.encode(text)
+    assert b"".join(map(CHAT.token_bytes, ids)) == text.encode()
+    assert CHAT.decode(ids) == text
+    read = CHAT.encode(text, special=True)
+    assert b"".join(map(CHAT.token_bytes, read)).decode() == CHAT.decode(read)
+    read, end = b"", CHAT.ends(text)
+    assert len(end) == len(ids)
+    for i, stop in zip(ids, end, strict=True):
+        read += CHAT.token_bytes(i)
+        assert len(text[: stop - 1].encode()) < len(read) <= len(text[:stop].encode())
+
+
+@given(any_text)
+def test_the_bytes_of_our_own_tokens_are_the_text(text):
+    assert b"".join(map(BPE.token_bytes, BPE.encode(text))) == text.encode()
+    assert BPE.token_bytes(BPE.end_id) == b""
+
+
+def test_marks_are_text_unless_they_are_asked_for():
+    assert CHAT.encode("<|im_end|>", special=True) == [CHAT.end_id] == [1]
+    assert CHAT.end_id not in CHAT.encode("<|im_start|>No<|im_end|>")
+    assert CHAT.encode_batch(["<|im_end|>", "No"], special=True) == [[1], CHAT.encode("No")]
+    assert (
+        CHAT.decode([0, 1], special=True) == "<|im_start|><|im_end|>" and CHAT.decode([0, 1]) == ""
+    )
+
+
+def test_texts_of_any_length_stay_whole_and_bare():
+    long = "a " * 50
+    assert len(WORDS.encode(long)) == 50 and len(WORDS.encode("a")) == 1
+    assert WORDS.encode("a", around=True) == [2, *WORDS.encode("a"), 3]
+
+
+def test_a_tokenizer_without_an_end_says_so_and_counts_its_tokens():
+    assert WORDS.end_id is None
+    assert CHAT.vocab_size == BPE.vocab_size - 1 + 3 == max(CHAT.encode("<think>")) + 1
+
+
+def test_word_pieces_are_no_bytes():
+    assert "are no bytes" in refused(WORDS.token_bytes, 7)
+    assert "Token 0 is 999" in refused(CHAT.token_bytes, 999)
+
+
+@pytest.mark.parametrize("tokenizer", [CHAT, WORDS], ids=["bpe", "pieces"])
+def test_one_of_theirs_is_saved_loaded_and_pickled_whole(tokenizer, tmp_path):
+    path = tmp_path / "own.json"
+    tokenizer.save(path)
+    json.loads(path.read_text(encoding="utf-8"))
+    for copy in (HFTokenizer.load(path), pickle.loads(pickle.dumps(tokenizer))):
+        text = "No, 30 é <|im_end|> [SEP]"
+        for special in (False, True):
+            assert copy.encode(text, special=special) == tokenizer.encode(text, special=special)
+        assert (copy.names, copy.end_id) == (tokenizer.names, tokenizer.end_id)
+
+
+def test_a_folder_says_what_ends_a_text(tmp_path):
+    byte_level().save(str(tmp_path / "tokenizer.json"))
+    assert HFTokenizer.load(tmp_path / "tokenizer.json").end_id is None
+    assert HFTokenizer.load(tmp_path).end_id is None
+    map_file, config = tmp_path / "special_tokens_map.json", tmp_path / "tokenizer_config.json"
+    map_file.write_text(
+        '{"eos_token": {"content": "<|im_end|>", "lstrip": false}}', encoding="utf-8"
+    )
+    assert HFTokenizer.load(tmp_path).end_id == 1
+    config.write_text('{"eos_token": "<|im_start|>", "pad_token": null}', encoding="utf-8")
+    assert HFTokenizer.load(tmp_path).names == {"eos_token": "<|im_start|>"}
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"no json", b"{}", b'{"type": "huggingface", }'])
+def test_a_folder_or_file_without_one_is_refused(content, tmp_path):
+    assert "holds no tokenizer.json" in refused(HFTokenizer.load, tmp_path)
+    assert "cannot be read" in refused(HFTokenizer.load, tmp_path / "none.json")
+    (tmp_path / "tokenizer.json").write_bytes(content)
+    message = refused(HFTokenizer.load, tmp_path)
+    assert "no tokenizer.json that" in message or "not the JSON file" in message

@@ -25,6 +25,7 @@ NETWORK = PURPLE  # the MLP of Part 1
 ONE_BLOCK = SKY
 GPT = BLUE
 MODERN = RED  # the modern GPT
+REAL = "black"  # SmolLM2, trained on the web
 
 
 def use():

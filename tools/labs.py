@@ -97,6 +97,9 @@ def _convert(lab: str, root: Path, temp: Path) -> None:
 def _tidy(path: Path) -> int:
     """Write the notebook in one fixed form on every platform; return its points."""
     notebook = nbformat.read(path, as_version=4)
+    for cell in notebook.cells:
+        if cell.id == "colab":  # folded, so that a student's first sight is the title
+            cell.metadata["jupyter"] = {"source_hidden": True}
     text = nbformat.writes(notebook, indent=1, sort_keys=True, ensure_ascii=False)
     path.write_text(text.rstrip("\n") + "\n", encoding="utf-8", newline="\n")
     return sum(cell.metadata.get("nbgrader", {}).get("points", 0) for cell in notebook.cells)

@@ -2,6 +2,7 @@
 
     python -m tools.notebooks [PATH ...]    # default: chapters/ and solutions/
     python -m tools.notebooks --check       # run nothing, list what is not normal
+    MODELS=no python -m tools.notebooks     # leave out what needs the real models
 
 A second run without changes leaves every byte as it was. Pages (everything but
 `solutions/`) end in one Markdown cell tagged `ran` that says when, with what
@@ -12,6 +13,7 @@ outputs, so a page whose code was edited afterwards is seen to be stale.
 import argparse
 import copy
 import datetime
+import functools
 import hashlib
 import json
 import os
@@ -120,6 +122,13 @@ def normalise(notebook):
 def serialise(notebook):
     """The text of `notebook` as it is stored: indent 1, UTF-8, one newline at the end."""
     return nbformat.v4.writes(notebook).rstrip("\n") + "\n"
+
+
+@functools.cache
+def needs_models(path):
+    """Whether a cell of the notebook at `path` imports `tinygpt.pretrained`."""
+    code = "\n".join(cell.source for cell in read(path).cells if cell.cell_type == "code")
+    return bool(re.search(r"^ *(from|import) tinygpt\.pretrained\b", code, re.MULTILINE))
 
 
 def tags(cell):
@@ -269,6 +278,8 @@ def main(argv=None):
             if args.check:
                 for problem in problems(path):
                     raise NotebookError(f"{shown(path)}: {problem}; run `make notebooks`")
+            elif os.environ.get("MODELS") == "no" and needs_models(path):
+                print("left out: it needs the models (make models)")
             else:
                 seconds, changed = run(path)
                 print(f"{seconds:.0f} s, {'changed' if changed else 'unchanged'}")

@@ -143,6 +143,15 @@ MISTAKES = [
         new='counts[" ".join(context)]',
     ),
     dict(
+        name="no-total-when-unseen",
+        what="Divides by the count of a context that was never seen.",
+        question="q2",
+        also=["q3", "q7"],
+        says="ZeroDivisionError",
+        old="    if not followers:\n        return 1.0\n",
+        new="",
+    ),
+    dict(
         name="list-as-key",
         what="Looks the context up as a list, not as a string.",
         question="q2",

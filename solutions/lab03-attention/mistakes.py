@@ -75,6 +75,15 @@ MISTAKES = [
         new="dim=1",
     ),
     dict(
+        name="all-axes-turned",
+        what="Transposes by k.T, which turns all the axes round.",
+        question="q1",
+        also=["q4", "q5", "q6"],
+        says="size of tensor",
+        old="k.float().transpose(-2, -1)",
+        new="k.float().T",
+    ),
+    dict(
         name="mask-after-softmax",
         what="Sets forbidden weights to 0 after the softmax.",
         question="q1",
@@ -321,6 +330,15 @@ def attention_weights(q, k, keep):
         says="every token sees itself",
         old="distance >= 0",
         new="distance > 0",
+    ),
+    dict(
+        name="truth-values-joined-by-and",
+        what="Joins two tables of truth values by `and`.",
+        question="q2",
+        also=["q5", "q6"],
+        says="ambiguous",
+        old="(distance >= 0) & (distance < window)",
+        new="(distance >= 0) and (distance < window)",
     ),
     dict(
         name="no-far-edge",

@@ -233,6 +233,26 @@ def test_check_of_the_released_lab_in_its_place(gradedesk, tmp_path, maker):
     assert code == 0 and f"Points so far: 0 of {public:g}." in out and "not answered yet?" in out
 
 
+@pytest.mark.parametrize(
+    "code, said",
+    [
+        ("return (1", "SyntaxError: '(' was never closed (q7, line"),
+        ("return 1\n%timeit 1", "IPython's magic commands are not Python)"),
+        ("return defaultdict(int)", "do that in the answer: such cells are not run at grading."),
+    ],
+)
+def test_check_of_a_slip_in_the_released_lab_in_its_place(gradedesk, tmp_path, maker, code, said):
+    """Where the notebook itself is all that `check` knows of the lab."""
+    path = tmp_path / "labs" / LAB / f"{LAB}.ipynb"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(maker.last(code))
+    code, out, err = gradedesk("check", path, "--course", tmp_path)
+    out = " ".join(out.split())
+    public = sum(cell.points for cell in maker.lab.tests if not cell.hidden)
+    assert (code, err) == (0, "") and f"Points so far: {public - 4:g} of {public:g}." in out
+    assert said in out[out.index("q7-best: failed") :]
+
+
 def test_check_says_what_is_wrong_with_the_notebook(gradedesk, tmp_path, maker):
     mine = tmp_path / f"{LAB}.ipynb"
     mine.write_bytes(b"")

@@ -123,6 +123,21 @@ def test_of_a_hidden_message_only_what_its_author_wrote_is_shown(small):
     assert [test.student_message for test in result.tests] == list(tests.values())
 
 
+def test_a_result_that_is_no_plain_data_is_called_so_without_its_type(small):
+    test = f"{SAME}same(f(1), {{}}, 'Perhaps a key is a tuple.')"
+    cells = [
+        cell(F, "q1", "answer"),
+        cell(test, "q1-a", "test", 1),
+        cell(SECRET.format(test), "q1-hidden-b", "test", 1),
+    ]
+    for gives in ("{(1, 2): 3}", "type('Secret', (), {})()"):
+        result = small(cells, {"q1": f"def f(x):\n    return {gives}"})
+        for outcome in result.tests:
+            told = outcome.student_message
+            assert told.startswith("You gave what a test cannot read (a set, ")
+            assert told.endswith("Perhaps a key is a tuple.") and "Secret" not in told
+
+
 def test_what_a_hidden_test_s_end_wrote_stands_in_no_note(small):
     cells = [cell(F, "q1", "answer"), cell(SECRET.format("f(4242)"), "q1-hidden-a", "test", 1)]
     ends = "import os\ndef f(x):\n    os.write(2, repr(x).encode())\n    os._exit(7)"

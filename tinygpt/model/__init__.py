@@ -29,6 +29,7 @@ from tinygpt.model.layers import (
     make_norm,
     relu2,
 )
+from tinygpt.model.quantise import quantise
 
 __all__ = [
     "ACTIVATIONS",
@@ -49,5 +50,6 @@ __all__ = [
     "angles",
     "make_norm",
     "preset",
+    "quantise",
     "relu2",
 ]

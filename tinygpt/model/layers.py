@@ -126,11 +126,16 @@ class Attention(nn.Module):
 
         `look` says where: keywords of `scaled_dot_product_attention`.
         """
-        q, k, v = self._heads(self.qkv(x), self.num_heads, self.kv_heads, self.kv_heads)
-        q, k = self._normed(q, k)
-        if rotary is not None:
-            start = 0 if cache is None else cache.length
-            q, k = rotary(q, start), rotary(k, start)
+        start = 0 if cache is None else cache.length
+        counts = self.num_heads, self.kv_heads
+        if self.q_norm is None and rotary is not None:  # both turned at once
+            both, v = self._heads(self.qkv(x), sum(counts), self.kv_heads)
+            q, k = rotary(both, start).split_with_sizes(counts, dim=1)
+        else:
+            q, k, v = self._heads(self.qkv(x), *counts, self.kv_heads)
+            q, k = self._normed(q, k)
+            if rotary is not None:
+                q, k = rotary(q, start), rotary(k, start)
         if cache is not None:
             k, v = cache.extend(self.layer, k, v)  # (B, K, S, d_head)
         return self._attend(q, k, v, look)

