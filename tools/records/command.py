@@ -60,6 +60,7 @@ RUNS = {
     "one-sitting": sitting.sitting,
     "in-context": in_context.in_context,
     "decoding": decoding.decoding,
+    "decoding-speed": decoding.speed,
 }
 ON_GPU = {"gpt2-small-step": gpu.gpt2_small_step, "story-gpu": storyland.story}
 # These need nanoGPT's code, too.
