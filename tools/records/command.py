@@ -62,6 +62,7 @@ RUNS = {
     "in-context": in_context.in_context,
     "retrieval": retrieval.retrieval,
     "decoding": decoding.decoding,
+    "decoding-speed": decoding.speed,
 }
 ON_GPU = {"gpt2-small-step": gpu.gpt2_small_step, "story-gpu": storyland.story}
 # These need nanoGPT's code, too.

@@ -1,5 +1,5 @@
 """The recorded runs of the chapter on generating: how many stories break a rule of the grammar,
-and how much they differ, by the way they were drawn.
+and how much they differ, by the way they were drawn; and what a cache and a draft save.
 
 Every setting is kept until its record is whole, so that a command that was killed goes on where it
 was.
@@ -7,7 +7,9 @@ was.
 
 import math
 import statistics
-from functools import cache
+import time
+from collections.abc import Callable
+from functools import cache, partial
 
 import torch
 
@@ -17,7 +19,8 @@ from tinygpt import records
 from tinygpt.corpora import corpus
 from tinygpt.decode import Decoder
 from tinygpt.generate import generate
-from tinygpt.model import GPT
+from tinygpt.model import GPT, KVCache
+from tinygpt.speculate import Speculated, speculative
 from tinygpt.tokenizer import BPETokenizer
 from tools.records.job import Job, once
 
@@ -32,6 +35,9 @@ VALUES = {
     "repetition_penalty": (1.2,),
 }
 NGRAM = 4  # words
+LENGTHS, READ, BEFORE = (25, 50, 100, 200), (1, 2, 3, 5, 9), 100  # tokens
+DRAFTS, AHEAD = ("one-block", "story-laptop"), (1, 2, 4, 8)
+TOLD, ROUNDS = 20, 5  # stories, and how often everything is timed
 LEAST = 20  # bits: words that the model held for less likely than 2**-LEAST are put together
 
 
@@ -160,3 +166,103 @@ def truth() -> dict:
         "words": round(statistics.fmean(len(split(text)) for text in texts), 1),
         "distinct": round(distinct(texts), 4),
     }
+
+
+def speed(here: Job) -> dict:
+    """Processor time of texts with a cache and without, of a pass over a few tokens, and of stories
+    with a small model that drafts for the large one; one thread, medians of five rounds.
+
+    A round times everything once, so that a processor that is slower for a while is so for all.
+    """
+    torch.set_num_threads(1)
+    (newline,), (model, _) = read()[0].encode("\n"), records.load(MODEL)
+    first = torch.tensor([[newline]])
+    works = {}
+    for new in LENGTHS:
+        works[f"anew {new}"] = partial(anew, model, first, new)
+        works[f"cached {new}"] = partial(generate, model, first, new, temperature=0)
+    works |= {f"pass {n}": one_pass(model, n) for n in READ}
+    passes, tokens = [], {}  # of the large model, and what came of them, by draft and k
+    for name in DRAFTS:
+        for k in AHEAD:
+            draft = records.load(name)[0]
+            works[f"{name} {k}"] = partial(tell, draft, model, first, newline, k)
+            with model.register_forward_hook(lambda *_: passes.append(1)):
+                told = works[f"{name} {k}"]()
+            new, accepted, drafted = (sum(of) for of in zip(*map(sizes, told), strict=True))
+            tokens[f"{name} {k}"] = new, accepted / drafted, new / len(passes)
+            passes.clear()
+    works["plain"] = plain = partial(tell, None, model, first, newline, 0)
+    plainly = sum(one.shape[1] for one in plain())
+    times = {label: [] for label in works}
+    for _ in range(ROUNDS):
+        for label, work in works.items():
+            times[label].append(seconds(work))
+    ms = {label: 1000 * statistics.median(of) for label, of in times.items()}
+    return {
+        "training": {"model": MODEL, "stories": TOLD, "rounds": ROUNDS, "before": BEFORE},
+        "cache": {
+            new: {how: round(ms[f"{how} {new}"], 1) for how in ("anew", "cached")}
+            for new in LENGTHS
+        },
+        "pass": {n: round(ms[f"pass {n}"], 3) for n in READ},
+        "speculative": {
+            name: {
+                k: {
+                    "accepted": round(tokens[f"{name} {k}"][1], 3),
+                    "tokens_a_pass": round(tokens[f"{name} {k}"][2], 2),
+                    "ms_a_token": round(ms[f"{name} {k}"] / tokens[f"{name} {k}"][0], 3),
+                }
+                for k in AHEAD
+            }
+            for name in DRAFTS
+        },
+        "figures": {"ms_a_token": round(ms["plain"] / plainly, 3)},
+    }
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """Of processor time, for one call: on average over so many that they take a tenth."""
+    calls, started = 0, time.process_time()
+    while time.process_time() < started + 0.1:
+        work()
+        calls += 1
+    return (time.process_time() - started) / calls
+
+
+@torch.inference_mode()
+def anew(model: GPT, ids: torch.Tensor, new: int) -> torch.Tensor:
+    """Greedy, each token by a pass over the whole text."""
+    for _ in range(new):
+        ids = torch.cat([ids, model(ids, last_only=True)[:, -1:].argmax(-1)], dim=1)
+    return ids
+
+
+def one_pass(model: GPT, n: int) -> Callable[[], object]:
+    """A pass over n tokens behind BEFORE that a cache holds."""
+    ids = torch.arange(BEFORE + n)[None]
+    with torch.inference_mode():
+        model(ids[:, :BEFORE], cache=(held := KVCache()), last_only=True)
+
+    @torch.inference_mode()
+    def work() -> None:
+        model(ids[:, BEFORE:], cache=held)
+        held.truncate(BEFORE)
+
+    return work
+
+
+def tell(draft: GPT | None, model: GPT, first: torch.Tensor, stop: int, k: int) -> list:
+    """TOLD stories, the same at each call."""
+    generator, new = torch.Generator().manual_seed(SEED), NEW - 3
+    if draft is None:
+        return [generate(model, first, new, stop=stop, generator=generator) for _ in range(TOLD)]
+    return [
+        speculative(draft, model, first, new, k, stop=stop, generator=generator)
+        for _ in range(TOLD)
+    ]
+
+
+def sizes(told: Speculated) -> tuple[int, int, int]:
+    """Tokens, and of those drafted the accepted and all."""
+    return told.ids.shape[1], told.accepted, told.drafted
