@@ -1,7 +1,8 @@
-"""Train a model, sample from it, evaluate it, export it.
+"""Train a model, sample from it, evaluate it, export it; talk to one that was trained to chat.
 
     python -m tinygpt train --preset story-laptop --out runs/first
     python -m tinygpt sample --run runs/first --prompt "Once upon a time"
+    python -m tinygpt chat
     python -m tinygpt evaluate --run runs/first
     python -m tinygpt export --run gpt --to runs/gpt-hf
 
@@ -13,7 +14,7 @@ import math
 import shlex
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Literal
 
@@ -33,7 +34,8 @@ def main(args: list[str]) -> int:
     if not args or args[0] in ("-h", "--help"):
         print(__doc__.strip())
         return 0 if args else 2
-    commands = {"train": train, "sample": sample, "evaluate": evaluate, "export": export}
+    commands = {"train": train, "sample": sample, "chat": chat, "evaluate": evaluate}
+    commands["export"] = export
     try:
         if args[0] not in commands:
             raise UsageError(f"There is no command {args[0]!r}: choose {', '.join(commands)}.")
@@ -87,6 +89,10 @@ def sample(
     prompt: str = "",
     tokens: int = 200,
     temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    min_p: float | None = None,
+    repetition_penalty: float = 1.0,
     seed: int = 0,
     checkpoint: Literal["best", "last"] = "best",
     device: str | None = None,
@@ -98,6 +104,10 @@ def sample(
         prompt: what the text begins with
         tokens: how many tokens to add; a story ends earlier at its end
         temperature: below 1 the probable is more probable; 0 takes the most probable
+        top_k: draw from so many most probable tokens only
+        top_p: draw from the most probable tokens that have this probability together
+        min_p: leave out what is less probable than this share of the most probable
+        repetition_penalty: more than 1 makes less probable what the text holds already
         seed: another one gives another text
         checkpoint: the one that predicts best, or the last
         device: cpu, cuda or mps; None: the fastest that is there
@@ -105,8 +115,46 @@ def sample(
     opened = open_run(run, checkpoint)
     model = opened.model.to(parallel.find_device(device))
     settings = {"tokens": tokens, "temperature": temperature, "seed": seed}
+    settings |= {"top_k": top_k, "top_p": top_p, "min_p": min_p}
+    settings["repetition_penalty"] = repetition_penalty
     text = training.sample(model, opened.tokenizer, prompt, **settings, stop=opened.lines)
     print(text.removesuffix("\n"))
+
+
+def chat(
+    model: str = "smollm2-135m-instruct",
+    system: str | None = None,
+    tokens: int = 400,
+    temperature: float = 0.7,
+    top_p: float | None = 0.9,
+    repetition_penalty: float = 1.1,
+    seed: int = 0,
+    int8: bool = True,
+) -> None:
+    """Talk to a chat model in the terminal.
+
+    Args:
+        model: a published one (make models fetches it), or the path of a Hugging Face folder
+        system: what the model is told first; none: what its template says
+        tokens: the most that an answer may have
+        temperature: below 1 the probable is more probable; 0 takes the most probable
+        top_p: draw from the most probable tokens that have this probability together
+        repetition_penalty: more than 1 makes less probable what the text holds already
+        seed: another one gives other answers
+        int8: weights in 8 bits, which write faster
+    """
+    from tinygpt.chat import Chat, talk
+    from tinygpt.model.quantise import quantise
+    from tinygpt.pretrained import pretrained
+
+    real = pretrained(model)
+    if getattr(real, "template", None) is None:
+        raise UsageError(f"{model} has no chat template: it was not trained to chat.")
+    if int8:
+        real = replace(real, model=quantise(real.model))
+    decoding = {"temperature": temperature, "top_p": top_p}
+    decoding["repetition_penalty"] = repetition_penalty
+    talk(Chat(real, system=system, tokens=tokens, seed=seed, **decoding))
 
 
 def evaluate(

@@ -113,9 +113,65 @@ def stepper_by_keyboard(page):
     expect(button.get_by_text("Next")).to_be_focused()
 
 
+# Decoding: places to choose, sliders that reshape the bars, draws ------------------------
+
+
+def decoding(page):
+    explorer = page.locator("#decoding-explorer")
+    said = explorer.locator("[aria-live]")
+    return said, explorer.get_by_role("button"), explorer.get_by_role("slider")
+
+
+def decoding_by_mouse(page):
+    said, button, slider = decoding(page)
+    expect(said).to_contain_text(re.compile(r"Place 1: (\d+) of \1 tokens are kept"))
+    button.get_by_text("Place 3", exact=True).click()
+    expect(said).to_contain_text("Place 3: ")
+    box = slider.nth(2).bounding_box()  # top-p
+    slider.nth(2).click(position={"x": 2, "y": box["height"] / 2})
+    expect(said).to_contain_text(re.compile(r"Place 3: \d of "))
+    button.get_by_text("Draw a hundred").click()
+    expect(said).to_contain_text("Drawn: 100, the last ")
+    button.get_by_text("As at first").click()
+    expect(said).to_contain_text(re.compile(r"Place 3: (\d+) of \1 tokens .* Nothing drawn yet"))
+
+
+def decoding_by_touch(page):
+    said, button, slider = decoding(page)
+    button.get_by_text("Place 2", exact=True).tap()
+    expect(said).to_contain_text("Place 2: ")
+    box = slider.first.bounding_box()  # temperature
+    slider.first.tap(position={"x": 1, "y": box["height"] / 2})
+    expect(said).to_contain_text(re.compile(r"Place 2: "))
+    slider.nth(2).tap(position={"x": 2, "y": box["height"] / 2})
+    expect(said).to_contain_text(re.compile(r"Place 2: \d of "))
+    button.get_by_text("Draw one").tap()
+    button.get_by_text("Draw one").tap()
+    expect(said).to_contain_text("Drawn: 2, the last ")
+
+
+def decoding_by_keyboard(page):
+    said, button, slider = decoding(page)
+    button.get_by_text("Place 2", exact=True).focus()
+    page.keyboard.press("Enter")
+    expect(said).to_contain_text("Place 2: ")
+    while not slider.first.locator(":scope:focus").count():
+        page.keyboard.press("Tab")
+    page.keyboard.press("Home")  # temperature 0: one token
+    expect(said).to_contain_text("Place 2: 1 of ")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Tab")
+    expect(slider.nth(3)).to_be_focused()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Space")
+    expect(said).to_contain_text("Drawn: 1, the last ")
+
+
 EXPLORERS = {
     "attention-explorer": (attention_by_mouse, attention_by_touch, attention_by_keyboard),
     "bpe-stepper": (stepper_by_mouse, stepper_by_touch, stepper_by_keyboard),
+    "decoding-explorer": (decoding_by_mouse, decoding_by_touch, decoding_by_keyboard),
 }
 WAYS = [(name, way) for name, ways in EXPLORERS.items() for way in ways]
 
@@ -161,6 +217,9 @@ def test_an_explorer_of_the_book_works(browser, html, pages, name, way):
         ("bpe-stepper", stepper_by_mouse, "click"),
         ("bpe-stepper", stepper_by_touch, "input"),
         ("bpe-stepper", stepper_by_keyboard, "input"),
+        ("decoding-explorer", decoding_by_mouse, "click"),
+        ("decoding-explorer", decoding_by_touch, "input"),
+        ("decoding-explorer", decoding_by_keyboard, "input"),
     ],
 )
 def test_an_explorer_deaf_to_an_event_is_caught(browser, pages, tmp_path, name, way, event):

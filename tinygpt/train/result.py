@@ -44,16 +44,19 @@ def sample(
     temperature: float = 1.0,
     seed: int = 0,
     stop: bool = False,
+    **decoding: float | None,
 ) -> str:
     """The prompt, and how the model goes on with it; with `stop` no further than the line's end.
 
-    What the model sees first is a newline: the prompt begins a text.
+    What the model sees first is a newline: the prompt begins a text. `decoding` are more settings
+    of `generate`.
     """
     device = next(model.parameters()).device
     ids = torch.tensor([tokenizer.encode("\n" + prompt)], device=device)
     generator = torch.Generator(device).manual_seed(seed)
     end = tokenizer.encode("\n")[0] if stop else None
-    new = generate(model, ids, tokens, temperature=temperature, generator=generator, stop=end)
+    decoding["temperature"] = temperature
+    new = generate(model, ids, tokens, generator=generator, stop=end, **decoding)
     return prompt + tokenizer.decode(new[0].tolist())
 
 

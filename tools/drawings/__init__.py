@@ -4,7 +4,7 @@ A function's docstring is the drawing in words: its first line the title, the re
 that stands in the file and, closed, under the picture on the page.
 """
 
-from tools.drawings import attention, better, language_models, training
+from tools.drawings import applications, attention, better, language_models, training
 from tools.notebooks import ROOT
 
 FOLDER = ROOT / "_static" / "drawings"
@@ -29,6 +29,7 @@ PAGES = {
     "chapters/3-training/better-and-bigger.ipynb": better.better_and_bigger,
     "chapters/3-training/copies-and-tables.ipynb": better.copies_and_tables,
     "chapters/3-training/is-it-better.ipynb": better.is_it_better,
+    "chapters/4-applications/generating.ipynb": applications.generating,
 }
 
 

@@ -32,9 +32,11 @@ from tinygpt.config import TrainError, configure
 from tinygpt.corpora import CorpusError
 from tools.records import (
     data,
+    decoding,
     gpu,
     in_context,
     isoflop,
+    retrieval,
     shakespeare,
     sitting,
     step,
@@ -58,6 +60,8 @@ RUNS = {
     "data": data.data,
     "one-sitting": sitting.sitting,
     "in-context": in_context.in_context,
+    "retrieval": retrieval.retrieval,
+    "decoding": decoding.decoding,
 }
 ON_GPU = {"gpt2-small-step": gpu.gpt2_small_step, "story-gpu": storyland.story}
 # These need nanoGPT's code, too.
@@ -236,4 +240,3 @@ def main() -> None:
     except Unfinished as left:
         print(f"The time is over, and what is done is kept: give the same command again. ({left})")
         sys.exit(GOES_ON)
-

@@ -99,6 +99,15 @@ def other_sentences(stories: list[Story], rng: random.Random) -> list[str]:
     ]
 
 
+def own_sentences(stories: list[Story], rng: random.Random) -> list[str]:
+    """The same with the sentences of each text in another order: its names still come again."""
+    texts = [SENTENCE.findall(story.text) for story in stories[:-1]]
+    return [
+        *(" ".join(rng.sample(text, len(text))) + "\n" for text in texts),
+        stories[-1].text,
+    ]
+
+
 def counted(order: int, stories: list[Story], story: Story) -> list[float]:
     """What an n-gram model pays for a story, when it has read no more than the others."""
     model = KneserNey(order).fit("".join(one.text for one in stories) or "\n")
@@ -165,6 +174,7 @@ def in_context(job: Job) -> dict:
             ("SmolLM2", [story.text for story in row]),
             ("SmolLM2, words in another order", other_words(row, rng)),
             ("SmolLM2, sentences in another order", other_sentences(row, rng)),
+            ("SmolLM2, sentences of each in another order", own_sentences(row, rng)),
         ):
             run = {"model": NAME, "texts": texts, "shown": SHOWN}
             read = once(job.out, run, lambda texts=texts: read_in_a_row(model, reader, texts))
