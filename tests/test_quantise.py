@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from tinygpt import corpora, data, records
+from tinygpt import corpora, data, hf, records
 from tinygpt.generate import generate
 from tinygpt.model import GPT, KVCache, ModelError, preset, quantise
 from tinygpt.model.quantise import Int8, Int8Embedding, Int8Linear
@@ -115,9 +115,11 @@ def test_the_bytes_are_a_quarter_and_a_tied_matrix_is_there_once():
 def test_it_computes_with_the_rounded_weights(name, changes):
     gpt = model(name, **changes)
     fast, more = quantise(gpt), others(gpt)
-    expected = unrounded(fast)(ids(), **more)
-    assert not torch.equal(expected, gpt(ids(), **more))
-    made = fast(ids(), **more)  # 18 positions, too many for the kernel: float32
+    many = ids(2, 40)  # too many positions for the kernel: float32
+    more |= {"memory": torch.ones(2, 40, gpt.config.d_model)} if more else {}
+    expected = unrounded(fast)(many, **more)
+    assert not torch.equal(expected, gpt(many, **more))
+    made = fast(many, **more)
     assert torch.allclose(made, expected, atol=1e-4 * expected.abs().max().item())
     made = fast(ids(2, 4), **more)
     expected = unrounded(fast)(ids(2, 4), **more)
@@ -131,7 +133,7 @@ def test_the_fast_kernel_is_taken_where_it_can_be(monkeypatch):
     with torch.no_grad():
         quantise(model(mlp_hidden=80))(ids(2, 4))
         assert len(calls) == 2 * 4 + 1
-        quantise(model(mlp_hidden=80))(ids(2, 9))
+        quantise(model(mlp_hidden=80))(ids(2, 40))
         assert len(calls) == 2 * 4 + 1
         quantise(model(d_model=24, mlp_hidden=40))(ids(2, 4))
         assert len(calls) == 2 * 4 + 1
@@ -146,7 +148,7 @@ def test_a_layer_of_any_size_is_a_linear_layer(rows, width, bias):
     scale = (torch.rand(rows, generator=generator) / 127 + 1e-3).bfloat16()
     added = torch.randn(rows, generator=generator) if bias else None
     layer = Int8Linear(int8, scale, added)
-    for shape in ((width,), (1, width), (2, 3, width), (40, width)):
+    for shape in ((width,), (1, width), (2, 3, width), (70, width)):
         x = torch.randn(shape, generator=generator)
         with torch.no_grad():
             made, expected = layer(x), nn.functional.linear(x, layer.weight, added)
@@ -176,12 +178,17 @@ def test_what_is_trained_beside_it_gets_a_gradient_through_it():
     assert torch.allclose(fast.blocks[0].norm_1.weight.grad, grad, rtol=1e-3, atol=1e-3)
 
 
-def test_weights_go_to_a_file_and_back():
-    fast, other = quantise(model()), quantise(model(name="modern"))
-    with torch.no_grad():
-        other.head.int8.zero_()
-        other.load_state_dict(fast.state_dict())
-        assert torch.equal(other(ids()), fast(ids()))
+@pytest.mark.parametrize("tied", [True, False])
+@torch.no_grad()
+def test_it_is_stored_and_exported_as_the_weights_that_it_stands_for(tied):
+    fast = quantise(model(tied=tied))
+    stored = fast.stored(fast.state_dict())
+    assert stored.keys() == model(tied=tied).stored(model(tied=tied).state_dict()).keys()
+    expected = unrounded(fast)(ids())
+    assert torch.allclose(GPT.from_stored(fast.config, stored)(ids()), expected, atol=1e-5)
+    assert torch.allclose(hf.to_hf(fast)(input_ids=ids()).logits, expected, atol=1e-3)
+    again = quantise(GPT.from_stored(fast.config, stored))
+    assert all(map(torch.equal, again.buffers(), fast.buffers()))
 
 
 def test_it_writes_and_drafts_as_any_model():
@@ -201,12 +208,13 @@ def test_it_writes_and_drafts_as_any_model():
 def test_story_base_loses_less_than_a_thousandth_of_its_bits():
     text = corpora.corpus("storyland", size="1MB")
     tokenizer = BPETokenizer.train(text.train, 1536)
-    stories = data.texts(text.test.splitlines(keepends=True)[:30], tokenizer)
+    stories = data.texts(text.test.splitlines(keepends=True)[:100], tokenizer)
     gpt, _ = records.load("story-base")
     fast = quantise(gpt)
     bits = bits_per_char(gpt, stories)
+    # A story's loss spreads by 0.2 % of its bits: over 100 stories five standard errors.
     assert bits_per_char(fast, stories) == pytest.approx(bits, rel=1e-3)
-    # The same where it writes: a token at a time, in bfloat16.
+    # The same where it writes: a token at a time, in bfloat16. Over 8 stories:
     rows = stories.rows(torch.arange(8), int(stories.lengths(torch.arange(8)).max()) + 1)
     nats, caches = [0.0, 0.0], (KVCache(), KVCache())
     with torch.inference_mode():
@@ -216,7 +224,7 @@ def test_story_base_loses_less_than_a_thousandth_of_its_bits():
             for i, one in enumerate((gpt, fast)):
                 logits = one(rows[:, t : t + 1].clamp(min=0), cache=caches[i])[:, 0]
                 nats[i] -= logits.log_softmax(-1)[there].gather(1, targets).sum().item()
-    assert nats[1] == pytest.approx(nats[0], rel=2e-3)
+    assert nats[1] == pytest.approx(nats[0], rel=4e-3)
 
 
 def test_weights_that_are_not_numbers_are_refused():

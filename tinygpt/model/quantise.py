@@ -7,6 +7,7 @@ Multiplication for Transformers at Scale", NeurIPS 2022.
 
 import copy
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -15,21 +16,29 @@ from tinygpt.model.config import ModelError
 from tinygpt.model.gpt import GPT
 
 LARGEST = 127
-FEW = 16  # positions up to which the processor's kernel for 8 bits is faster than float32
+FEW = 64  # positions up to which the processor's kernel for 8 bits is faster than float32
 
 
 class Int8(nn.Module):
-    """A matrix (R, C) of whole numbers from -127 to 127, each row with a scale."""
+    """A matrix (R, C) of whole numbers from -127 to 127, each row with a scale.
+
+    In a state dict it is `weight`, the matrix that it stands for, so that whatever stores or
+    exports a model takes it as any other.
+    """
 
     def __init__(self, int8: Tensor, scale: Tensor):
         super().__init__()
-        self.register_buffer("int8", int8)  # (R, C)
-        self.register_buffer("scale", scale)  # (R,), bfloat16, as the kernel takes it
+        self.register_buffer("int8", int8, persistent=False)  # (R, C)
+        self.register_buffer("scale", scale, persistent=False)  # (R,), bfloat16, for the kernel
 
     @property
     def weight(self) -> Tensor:
         """The matrix that it stands for, in float32."""
         return self.int8.float() * self.scale.float()[:, None]
+
+    def _save_to_state_dict(self, destination: dict, prefix: str, keep_vars: bool) -> None:
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        destination[f"{prefix}weight"] = self.weight
 
 
 class Int8Linear(Int8):
@@ -72,7 +81,7 @@ def quantise(model: GPT) -> GPT:
 
     Of a row the largest number becomes ±127, and no number moves by more than half a step. A head
     that is tied to the embedding stays so. Norms, biases, positions and a table of n-grams are
-    kept: they are few, or are read a row at a time.
+    kept: they are few, or are read a row at a time. Load weights, and choose their type, before.
     """
     matrices = {
         name: module
@@ -80,7 +89,7 @@ def quantise(model: GPT) -> GPT:
         if type(module) is nn.Linear or module is model.embedding
     }
     weights = {id(module.weight): module.weight for module in matrices.values()}
-    rounded = {key: _rounded(weight.detach()) for key, weight in weights.items()}
+    rounded = dict(zip(weights, _rounded([*weights.values()]), strict=True))
     made = copy.deepcopy(model, dict(weights))  # as if copied already: they are not needed
     for name, module in matrices.items():
         int8, scale = rounded[id(module.weight)]
@@ -92,11 +101,19 @@ def quantise(model: GPT) -> GPT:
     return made
 
 
-def _rounded(weight: Tensor) -> tuple[Tensor, Tensor]:
-    """(R, C) -> int8 (R, C) and scale (R,)."""
-    if not weight.isfinite().all():
-        raise ModelError("Some weights are not numbers: such a model cannot be quantised.")
-    # bfloat16 rounds the scale by at most 1 in 512, so that no number comes to more than 127.25.
-    scale = (weight.abs().amax(dim=1) / LARGEST).bfloat16()
-    scale = scale.where(scale > 0, 1)  # of a row of zeros
-    return (weight.float() / scale.float()[:, None]).round().to(torch.int8), scale
+@torch.no_grad()
+def _rounded(weights: list[Tensor]) -> list[tuple[Tensor, Tensor]]:
+    """For each weight (R, C) int8 (R, C) and scale (R,)."""
+    # In one piece, for which NumPy asks Linux to use large pages: reading them takes a seventh less
+    # of the time.
+    room = torch.from_numpy(np.empty(sum(weight.numel() for weight in weights), dtype=np.int8))
+    made = []
+    for weight, part in zip(weights, room.split([w.numel() for w in weights]), strict=True):
+        if not weight.isfinite().all():
+            raise ModelError("Some weights are not numbers: such a model cannot be quantised.")
+        # bfloat16 rounds a scale by at most 1 in 512, so no number comes to more than 127.25.
+        scale = (weight.abs().amax(dim=1) / LARGEST).bfloat16()
+        scale = scale.where(scale > 0, 1)  # of a row of zeros
+        int8 = part.view(weight.shape).copy_((weight.float() / scale.float()[:, None]).round())
+        made.append((int8.to(weight.device), scale))
+    return made
