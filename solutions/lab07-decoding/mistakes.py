@@ -226,6 +226,7 @@ return kept / kept.sum(dim=-1, keepdim=True)
         what="Keeps the tokens of which each has p of the largest chance (min-p).",
         question="q1",
         says="compared with p by itself",
+        also=["q5"],
         code=cut("""
 p = torch.as_tensor(p)[..., None]
 least = p * chances.amax(dim=-1, keepdim=True)
@@ -338,8 +339,8 @@ def nucleus(logits, p, temperature=1.0):
         what="Multiplies ln P by the penalty.",
         question="q2",
         says="multiplied by the penalty",
-        old="log_prob / ((5 + len(ids)) / 6) ** alpha",
-        new="log_prob * ((5 + len(ids)) / 6) ** alpha",
+        old="log_prob / ((5",
+        new="log_prob * ((5",
     ),
     dict(
         name="alpha-ignored",
@@ -350,6 +351,15 @@ def nucleus(logits, p, temperature=1.0):
         new="log_prob",
     ),
     dict(
+        name="log-prob-returned",
+        what="Ranks by the score, and returns ln P.",
+        question="q2",
+        says="or the score is not returned",
+        old="    return scored[:count]\n",
+        new="    logs = {str(ids): log_prob for log_prob, ids in found}\n"
+        "    return [[logs[str(ids)], ids] for _, ids in scored[:count]]\n",
+    ),
+    dict(
         name="divided-by-the-length",
         what="Divides by the number of tokens.",
         question="q2",
@@ -358,60 +368,60 @@ def nucleus(logits, p, temperature=1.0):
         new="len(ids) ** alpha",
     ),
     dict(
+        name="end-not-counted",
+        what="Leaves the end out of the length.",
+        question="q2",
+        says="n does not count all tokens",
+        old="(5 + len(ids))",
+        new="(5 + len(ids) - 1)",
+    ),
+    dict(
         name="lowest-first",
         what="Puts the lowest score first.",
         question="q2",
         says="the lowest score comes first",
-        old="ids[-1] != end, -score, ids",
-        new="ids[-1] != end, score, ids",
+        old="-one[0], one[1]",
+        new="one[0], one[1]",
     ),
     dict(
         name="cut-off-among-the-ended",
         what="Ranks texts that were cut off by their score.",
         question="q2",
         says="placed by its score alone",
-        old="ids[-1] != end, -score, ids",
-        new="-score, ids",
+        old="one[1][-1] != end, -one[0]",
+        new="-one[0]",
     ),
     dict(
         name="ties-by-position",
         what="Leaves equal scores in the order in which they were given.",
         question="q2",
         says="the smaller list of ids does not come first",
-        old="ids[-1] != end, -score, ids",
-        new="ids[-1] != end, -score",
+        old="-one[0], one[1]",
+        new="-one[0]",
     ),
     dict(
         name="ties-by-length",
         what="Puts the shorter of two equal scores first.",
         question="q2",
         says="the smaller list of ids does not come first",
-        old="ids[-1] != end, -score, ids",
-        new="ids[-1] != end, -score, len(ids), ids",
+        old="-one[0], one[1]",
+        new="-one[0], len(one[1]), one[1]",
     ),
     dict(
         name="end-anywhere",
         what="Takes a text for ended if `end` is anywhere in it.",
         question="q2",
         says="looked for anywhere",
-        old="ids[-1] != end, -score, ids",
-        new="end not in ids, -score, ids",
+        old="one[1][-1] != end",
+        new="end not in one[1]",
     ),
     dict(
         name="count-ignored",
         what="Returns all of them.",
         question="q2",
-        says="two best at alpha 0",
-        old="key=place)[:count]",
-        new="key=place)",
-    ),
-    dict(
-        name="end-not-counted",
-        what="Leaves the end out of the length.",
-        question="q2",
-        says="n is not the number of all tokens",
-        old="(5 + len(ids)) / 6",
-        new="(5 + len(ids) - 1) / 6",
+        says="perhaps count is not used",
+        old="scored[:count]",
+        new="scored",
     ),
     dict(
         name="alpha-as-a-factor",
@@ -422,12 +432,12 @@ def nucleus(logits, p, temperature=1.0):
         new="(((5 + len(ids)) / 6) * alpha or 1)",
     ),
     dict(
-        name="found-sorted-in-place",
-        what="Sorts the given list.",
+        name="found-changed-in-place",
+        what="Writes the scores into the given list.",
         question="q2",
-        says="sorted in place",
-        old="    return sorted(found, key=place)[:count]\n",
-        new="    found.sort(key=place)\n    return found[:count]\n",
+        says="scores are written into it",
+        old="    return scored[:count]\n",
+        new="    found[:] = scored\n    return scored[:count]\n",
     ),
     # q3: the search
     dict(
@@ -460,16 +470,16 @@ def nucleus(logits, p, temperature=1.0):
         what="Drops what ends.",
         question="q3",
         says="or those that ended",
-        old="    return [[total, ids] for total, ids, _, _ in finished + beams]\n",
-        new="    return [[total, ids] for total, ids, _, _ in beams]\n",
+        old="    return [[total, ids] for total, ids, _ in finished + beams]\n",
+        new="    return [[total, ids] for total, ids, _ in beams]\n",
     ),
     dict(
         name="living-lost",
         what="Returns only what ended.",
         question="q3",
         says="those that still live at the end are missing",
-        old="    return [[total, ids] for total, ids, _, _ in finished + beams]\n",
-        new="    return [[total, ids] for total, ids, _, _ in finished]\n",
+        old="    return [[total, ids] for total, ids, _ in finished + beams]\n",
+        new="    return [[total, ids] for total, ids, _ in finished]\n",
     ),
     dict(
         name="finished-extended",
@@ -512,7 +522,7 @@ def nucleus(logits, p, temperature=1.0):
         question="q3",
         says="from a cache or logits that are not its own",
         old="        beams = []\n        for",
-        new="        pool = [(*one[:3], pool[-1][3]) for one in pool]\n"
+        new="        pool = [(*one[:2], pool[-1][2]) for one in pool]\n"
         "        beams = []\n        for",
     ),
     dict(
@@ -520,8 +530,6 @@ def nucleus(logits, p, temperature=1.0):
         what="Caches belong to places in the beam and do not follow the parents.",
         question="q3",
         says="from the logits or the cache of another",
-        old="    return [[total, ids] for total, ids, _, _ in finished + beams]\n",
-        new="    return [[total, ids] for total, ids, _, _ in finished + beams]\n",
         code="""
 def beam_search(model, prompt, end, num_beams, max_new, min_new=0):
     finished, beams, caches = [], [(0.0, [], [end, *prompt])], [[]]
@@ -593,17 +601,17 @@ def beam_search(model, prompt, end, num_beams, max_new, min_new=0):
         what="Reads every extension before it is known which ones live.",
         question="q3",
         says="each extension is read",
-        old="                    pool.append((more, [*ids, token], [token], cache))\n",
+        old="                    pool.append((more, [*ids, token], cache))\n",
         new="                    read(model, [token], cache)\n"
-        "                    pool.append((more, [*ids, token], [token], cache))\n",
+        "                    pool.append((more, [*ids, token], cache))\n",
     ),
     dict(
         name="first-round-from-copies",
         what="Starts with num_beams copies of the prompt.",
         question="q3",
         says="these are the ids that two beams find",
-        old="[(0.0, [], [end, *prompt], [])]",
-        new="[(0.0, [], [end, *prompt], [])] * num_beams",
+        old="[(0.0, [], [])]",
+        new="[(0.0, [], [])] * num_beams",
     ),
     dict(
         name="a-round-too-many",
@@ -653,8 +661,6 @@ def beam_search(model, prompt, end, num_beams, max_new, min_new=0):
         what="Of equal extensions the larger list of ids comes first.",
         question="q3",
         says="of equal ones the smaller list of ids comes first",
-        old="            best = logs.argsort(descending=True, stable=True)\n",
-        new="            best = logs.argsort(stable=True).flip(0)\n",
         code="""
 def beam_search(model, prompt, end, num_beams, max_new, min_new=0):
     finished, beams = [], [(0.0, [], [end, *prompt], [])]
@@ -675,12 +681,28 @@ def beam_search(model, prompt, end, num_beams, max_new, min_new=0):
 """,
     ),
     dict(
+        name="unstable-sort",
+        what="Sorts without asking for equal ones to stay in their order.",
+        question="q3",
+        says="a sort or topk does not keep equal ones",
+        old="logs.argsort(descending=True, stable=True)",
+        new="logs.argsort(descending=True)",
+    ),
+    dict(
+        name="topk",
+        what="Takes topk, which gives equal ones in any order.",
+        question="q3",
+        says="a sort or topk does not keep equal ones",
+        old="logs.argsort(descending=True, stable=True)",
+        new="logs.topk(min(num_beams + 1, len(logs))).indices",
+    ),
+    dict(
         name="stops-at-the-end-in-the-prompt",
         what="Takes an end in the prompt for the end of the text.",
         question="q3",
         says="that ends nothing",
-        old="    finished, beams = [], [(0.0, [], [end, *prompt], [])]\n",
-        new="    finished, beams = [], [(0.0, [], [end, *prompt], [])]\n"
+        old="    finished, beams = [], [(0.0, [], [])]\n",
+        new="    finished, beams = [], [(0.0, [], [])]\n"
         "    if end in prompt:\n        return [[0.0, [end]]]\n",
     ),
     dict(
@@ -688,9 +710,9 @@ def beam_search(model, prompt, end, num_beams, max_new, min_new=0):
         what="Returns the prompt with the new tokens.",
         question="q3",
         says="is found, once",
-        old="    return [[total, ids] for total, ids, _, _ in finished + beams]\n",
+        old="    return [[total, ids] for total, ids, _ in finished + beams]\n",
         new="    found = finished + beams\n"
-        "    return [[total, prompt + ids] for total, ids, _, _ in found]\n",
+        "    return [[total, prompt + ids] for total, ids, _ in found]\n",
     ),
     dict(
         name="end-before-the-prompt-not-read",
@@ -708,7 +730,7 @@ def beam_search(model, prompt, end, num_beams, max_new, min_new=0):
         old="        beams = []\n        for",
         new="        first = max(pool)[1][-1:] if pool else []\n"
         "        if length > 2 and first == [end]:\n"
-        "            return [[t, ids] for t, ids, _, _ in finished + beams]\n"
+        "            return [[t, ids] for t, ids, _ in finished + beams]\n"
         "        beams = []\n        for",
     ),
     # q4: how many may stay?
@@ -735,7 +757,6 @@ def beam_search(model, prompt, end, num_beams, max_new, min_new=0):
         what="Takes ratios above 1 for probabilities.",
         question="q4",
         says="the ratio is not cut at 1",
-        also=["q5"],
         old="(target[rows, ids] / draft[rows, ids]).clamp(max=1)",
         new="target[rows, ids] / draft[rows, ids]",
     ),
@@ -779,7 +800,6 @@ def beam_search(model, prompt, end, num_beams, max_new, min_new=0):
         what="Takes the token that was not kept out of the target.",
         question="q4",
         says="only the token that was not kept",
-        also=["q5"],
         old="    more = (target[:-1] - draft).clamp(min=0)  # (k, V)\n",
         new="    more = target[:-1].clone()\n    more[rows, ids] = 0\n",
     ),
@@ -807,10 +827,18 @@ def beam_search(model, prompt, end, num_beams, max_new, min_new=0):
         question="q4",
         says="p is that of the next position",
         also=["q5"],
-        old="    accept = (target[rows, ids] / draft[rows, ids]).clamp(max=1)\n"
-        "    more = (target[:-1] - draft).clamp(min=0)  # (k, V)\n",
-        new="    accept = (target[rows + 1, ids] / draft[rows, ids]).clamp(max=1)\n"
-        "    more = (target[1:] - draft).clamp(min=0)  # (k, V)\n",
+        code="""
+def review(target, draft, tokens):
+    rows = torch.arange(len(tokens))
+    ids = torch.tensor(tokens, dtype=torch.long)
+    accept = (target[rows + 1, ids] / draft[rows, ids]).clamp(max=1)
+    ends = torch.tensor([1.0, 0.0], dtype=target.dtype)
+    kept = torch.cat([ends[:1], accept.cumprod(dim=0), ends[1:]])
+    more = (target[1:] - draft).clamp(min=0)
+    total = more.sum(dim=-1, keepdim=True)
+    more = torch.where(total > 0, more / total, target[1:])
+    return kept[:-1] - kept[1:], torch.cat([more, target[-1:]])
+""",
     ),
     dict(
         name="first-row-for-all",
@@ -1286,3 +1314,18 @@ def beam_search(model, prompt, end, num_beams, max_new, min_new=0):
         new="(1 + num_drafts * cost) / tokens",
     ),
 ]
+
+SURVIVORS = {  # what tools/mutants.py changes and no test can notice, and why
+    "q1 | last = (before < p).sum(dim=-1, keepdim=True) - 1 | < to <=": (
+        "whether a sum of rounded numbers is p exactly is decided by the rounding"
+    ),
+    "q3 | for token in best[: num_beams + 1].tolist(): | no num_beams + 1": (
+        "of one hypothesis no more than num_beams + 1 extensions can matter: it only takes longer"
+    ),
+    "q3 | for token in best[: num_beams + 1].tolist(): | num_beams + 1 plus 1": "as above",
+    "q3 | for token in best[: num_beams + 1].tolist(): | 1 to 2": "as above",
+    "q5 | unread = ids[cache[0].shape[-2] if cache else 0 :] | 0 to 1": (
+        "each tensor of a cache has as many rows as any other"
+    ),
+    "q5 | unread = ids[cache[0].shape[-2] if cache else 0 :] | 0 to -1": "as above",
+}
