@@ -37,7 +37,7 @@ UNCOMPARED = {
     "chapters/3-training/likelihood.ipynb": 1,
     "chapters/3-training/train-a-gpt.ipynb": 2,
     # what is drawn from a trained model, each beside a test of it
-    "chapters/4-applications/generating.ipynb": 8,
+    "chapters/4-applications/generating.ipynb": 9,
     "chapters/one-sitting.ipynb": 2,
     "solutions/lab04-repair/lab04-repair.ipynb": 4,
     "solutions/lab06-train/lab06-train.ipynb": 1,
