@@ -1,7 +1,8 @@
 """What a student gets of a lab: one archive that runs on its own.
 
-It holds the lab from labs/, the modules of this course that the lab imports, a requirements.txt
-with the pins it needs, and a README.txt of three lines.
+It holds the lab from labs/, the modules of this course that the lab imports, the files of the
+course that its metadata names, a requirements.txt with the pins it needs, and a README.txt of three
+lines.
 """
 
 import ast
@@ -38,6 +39,7 @@ def release(lab: str, out: Path, root: Path, force: bool = False) -> Path:
     _check_nothing_shows(lab, files, root)
     taken = set(files)
     modules, packages = _needs(folder / f"{lab}.ipynb", root)
+    modules += _brought(folder / f"{lab}.ipynb", root)
     files |= {path.relative_to(root).as_posix(): path.read_bytes() for path in modules}
     files["requirements.txt"] = _pins(packages | set(TOOLS), root).encode()
     files["README.txt"] = README.format(lab=lab).encode()
@@ -135,6 +137,24 @@ def _needs(notebook: Path, root: Path) -> tuple[list[Path], set[str]]:
         if path.name == "__init__.py":
             files += [data for data in _files(path.parent) if data.suffix != ".py"]
     return sorted(files), packages
+
+
+def _brought(notebook: Path, root: Path) -> list[Path]:
+    """The files of the course that the notebook's metadata.gradedesk.brings names: a file, or a
+    folder with all that is in it, such as a recorded model."""
+    about = json.loads(notebook.read_text(encoding="utf-8")).get("metadata", {})
+    found = []
+    for name in about.get("gradedesk", {}).get("brings", []):
+        parts = Path(name).parts
+        path = root.joinpath(*parts)
+        if ".." in parts or Path(name).is_absolute() or parts[:1] == ("solutions",):
+            raise DeskError(
+                f"{notebook.name} brings {name}: name a file or a folder of the course."
+            )
+        if not path.exists():
+            raise DeskError(f"{notebook.name} brings {name}, which does not exist.")
+        found += _files(path) if path.is_dir() else [path]
+    return found
 
 
 def _imports(source: str, lazy: bool = True, package: str = "") -> list[str]:

@@ -64,11 +64,12 @@ def course(tmp_path):
     return root
 
 
-def write_lab(folder, *sources):
+def write_lab(folder, *sources, **about):
     path = folder / "lab09-tiny" / "lab09-tiny.ipynb"
     path.parent.mkdir(parents=True, exist_ok=True)
     cells = [{"cell_type": "code", "metadata": {}, "source": [source]} for source in sources]
-    path.write_text(json.dumps({"cells": cells}), encoding="utf-8")
+    notebook = {"cells": cells, "metadata": {"gradedesk": about}}
+    path.write_text(json.dumps(notebook), encoding="utf-8")
 
 
 @pytest.mark.parametrize("lab", LABS)
@@ -77,7 +78,7 @@ def test_no_line_of_a_solution_or_hidden_test_is_in_the_archive(archives, lab):
     hidden = {line for line in secrets(lab, ROOT) if not imported.match(line)}
     assert len(hidden) > 50
     for name, data in read(archives[lab]).items():
-        text = data.decode("utf-8")
+        text = data.decode("utf-8", "replace")  # weights are no text
         lines = "\n".join(code(text)) if name.endswith(".ipynb") else text
         seen = hidden & {line.strip() for line in lines.splitlines()}
         assert not re.search("BEGIN SOLUTION|BEGIN HIDDEN|MISTAKES", text), name
@@ -116,6 +117,20 @@ def test_what_the_lab_imports_can_be_imported_beside_it_alone(archives, lab, tmp
     assert done.returncode == 0, done.stderr
     files = [Path(line) for line in done.stdout.splitlines()]
     assert files and all(file.is_relative_to(tmp_path / lab) for file in files)
+
+
+@pytest.mark.parametrize("lab", LABS)
+def test_the_records_that_a_lab_loads_can_be_loaded_beside_it_alone(archives, lab, tmp_path):
+    loaded = re.findall(r"\brecords\.", "\n".join(code(read(archives[lab])[f"{lab}.ipynb"])))
+    brought = {name for name in read(archives[lab]) if name.startswith("records/")}
+    assert bool(loaded) is bool(brought)
+    with zipfile.ZipFile(archives[lab]) as archive:
+        archive.extractall(tmp_path)
+    names = sorted({Path(name).parent.name for name in brought})
+    script = f"from tinygpt import records\nfor name in {names}:\n    records.load(name)"
+    env = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    if names:
+        subprocess.run([sys.executable, "-c", script], cwd=tmp_path / lab, env=env, check=True)
 
 
 @pytest.mark.parametrize("lab", LABS)
@@ -197,6 +212,35 @@ def test_a_lab_that_is_not_there_is_one_line_that_names_those_there(course, tmp_
 def test_an_import_without_a_pin_is_one_line(course, tmp_path):
     write_lab(course / "labs", "import nowhere_to_be_found")
     with pytest.raises(DeskError, match="imports nowhere_to_be_found, which requirements.txt"):
+        release("lab09-tiny", tmp_path, course)
+
+
+def test_files_of_the_course_that_a_lab_brings_lie_beside_it(course, tmp_path):
+    for name in ("records/one/weights", "records/one/record.json", "records/two.json", "more.txt"):
+        path = course / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"\xff\x00")
+    write_lab(course / "labs", "x = 1", brings=["records/one", "more.txt"])
+    files = read(release("lab09-tiny", tmp_path, course))
+    assert {name for name in files if name.startswith(("records", "more"))} == {
+        "records/one/weights", "records/one/record.json", "more.txt"
+    }  # fmt: skip
+    assert files["more.txt"] == b"\xff\x00"
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("records/none", "does not exist"),
+        ("../course/requirements.txt", "name a file or a folder of the course"),
+        ("/etc/hostname", "name a file or a folder of the course"),
+        ("solutions/lab09-tiny", "name a file or a folder of the course"),
+        ("./solutions", "name a file or a folder of the course"),
+    ],
+)
+def test_what_a_lab_brings_is_of_the_course_and_no_solution(course, tmp_path, name, why):
+    write_lab(course / "labs", "x = 1", brings=[name])
+    with pytest.raises(DeskError, match=f"lab09-tiny.ipynb brings {re.escape(name)}.*{why}"):
         release("lab09-tiny", tmp_path, course)
 
 
