@@ -8,6 +8,8 @@ folder that holds checkpoints and a record:
     runs/first/last.safetensors   weights, what the optimisers remember, the step and the curve
     runs/first/best.safetensors   weights where the validation text was predicted best
     runs/first/record.json        what ran, on what, with which result
+
+`tune` goes on from a trained model on pairs of texts, and `say` gives what it says to inputs.
 """
 
 from tinygpt.config import PRESETS, TrainConfig, TrainError, configure
@@ -16,6 +18,7 @@ from tinygpt.train.measure import bits_per_char, log_probs, masked_bits
 from tinygpt.train.result import BEST, LAST, load, machine, measured, sample, samples
 from tinygpt.train.run import train
 from tinygpt.train.text import Prepared, prepare
+from tinygpt.train.tune import Pairs, Said, nats_said, say, tune
 
 __all__ = [
     "BEST",
@@ -23,7 +26,9 @@ __all__ = [
     "Masked",
     "NextToken",
     "PRESETS",
+    "Pairs",
     "Prepared",
+    "Said",
     "TrainConfig",
     "TrainError",
     "bits_per_char",
@@ -35,9 +40,12 @@ __all__ = [
     "machine",
     "masked_bits",
     "measured",
+    "nats_said",
     "predicted",
     "prepare",
     "sample",
     "samples",
+    "say",
     "train",
+    "tune",
 ]
