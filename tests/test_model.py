@@ -678,3 +678,24 @@ def refused(call, message):
         call()
     assert "\n" not in str(error.value)
     assert error.value._render_traceback_() == [str(error.value)]
+
+
+@pytest.mark.parametrize("positions", ["rotary", "sinusoidal", "none"])
+@pytest.mark.parametrize("tied", [True, False])
+def test_a_model_with_a_longer_context_has_the_same_logits_and_weights_of_its_own(positions, tied):
+    sizes = {"context": 8, "num_layers": 2, "num_heads": 2, "d_model": 16, "zero_init": False}
+    torch.manual_seed(0)
+    short = GPT(preset("modern", vocab_size=20, positions=positions, tied=tied, **sizes)).eval()
+    long = short.with_context(12).eval()
+    ids = torch.randint(20, (2, 8))
+    torch.testing.assert_close(long(ids), short(ids))
+    assert long(torch.randint(20, (2, 12))).shape == (2, 12, 20)
+    with torch.no_grad():
+        long.embedding.weight.zero_()
+    assert short.embedding.weight.any() and (long.config.tied is tied)
+
+
+def test_learned_positions_cannot_be_made_more():
+    model = GPT(preset("gpt2", vocab_size=20, context=8, num_layers=1, num_heads=2, d_model=16))
+    with pytest.raises(ModelError, match="each of this one's 8 learned positions has weights"):
+        model.with_context(12)

@@ -77,7 +77,7 @@ def test_a_tuned_model_says_what_it_was_shown(tokens):
 
 def test_what_requires_no_gradient_stays(tokens):
     gpt = model(tokens.vocab_size)
-    gpt.embed.requires_grad_(False)
+    gpt.embedding.requires_grad_(False)
     before = {name: p.clone() for name, p in gpt.named_parameters()}
     tune(gpt, Pairs.of(PAIRS, tokens, 3), steps=3)
     same = {name for name, p in gpt.named_parameters() if torch.equal(p, before[name])}

@@ -1,6 +1,7 @@
 """The model: embedding, positions, blocks, output head."""
 
 import math
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
@@ -95,6 +96,20 @@ class GPT(nn.Module):
         if model.position is not None:  # what is computed, and not stored
             model.position.to(model.embedding.weight.device)
         return model
+
+    def with_context(self, context: int) -> "GPT":
+        """A copy of this model that takes texts of up to `context` tokens: the same numbers, for no
+        weight belongs to a position. Beyond what it was trained on, it has to learn them.
+
+        Raises ModelError where positions are learned, and so have weights.
+        """
+        if self.config.positions == "learned":
+            raise ModelError(
+                "with_context is for models whose positions are computed: each of this one's "
+                f"{self.config.context} learned positions has weights."
+            )
+        weights = {name: tensor.clone() for name, tensor in self.state_dict().items()}
+        return GPT.from_stored(replace(self.config, context=context), self.stored(weights))
 
     def num_parameters(self) -> int:
         """The numbers that training sets; a tied matrix counts once."""
