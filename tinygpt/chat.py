@@ -115,7 +115,8 @@ def talk(chat: Chat, read: Callable[[str], str] = input) -> None:
             print("Forgotten.")
         elif command == "/system":
             chat.system(rest.strip() or None)
-            print("A new conversation, which begins with this." if rest.strip() else "As before.")
+            begins = "this" if rest.strip() else "what the template says"
+            print(f"A new conversation, which begins with {begins}.")
         elif command.startswith("/"):
             print(f"There is no command {command}. {HELP}.")
         elif text:
