@@ -111,7 +111,7 @@ def test_the_terminal_ends_with_the_input(capsys):
     def ended(prompt):
         raise EOFError
 
-    talk(Chat(real()), read=ended)
+    talk(Chat(real(), tokens=5), read=ended)
     assert "/exit ends" in capsys.readouterr().out
 
 
