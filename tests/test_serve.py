@@ -112,7 +112,7 @@ def scripted():
 
     def make(script="the fox and the owl. "):
         model = Scripted(script)
-        made.append((model, Watched(real(model)).__enter__()))
+        made.append((model, Watched(real(model)).start()))
         return made[-1]
 
     yield make

@@ -4,6 +4,7 @@ import os
 import socket
 import sys
 import threading
+from typing import Self
 
 import uvicorn
 
@@ -30,7 +31,8 @@ class Server:
             client = openai.OpenAI(base_url=server.url + "/v1", api_key="none")
 
     `real` is what `pretrained` gives. Port 0 is one that is free; ServeError where the port is
-    taken. In a `with` it answers in a thread; `run` answers until Ctrl-C.
+    taken. In a `with`, or from `start` to `stop`, it answers in a thread; `run` answers until
+    Ctrl-C.
     """
 
     def __init__(self, real, port: int = 0, log=to_stderr):
@@ -49,12 +51,16 @@ class Server:
             timeout_graceful_shutdown=PATIENCE,
         )
         self._uvicorn = _Uvicorn(config, self.worker)
-        self._thread = threading.Thread(target=self._answer, name="server")
+        self._thread = threading.Thread(target=self._answer, name="server", daemon=True)
 
-    def __enter__(self):
+    def start(self) -> Self:
+        """Answer in a thread, from when this returns."""
         self._thread.start()
         self._uvicorn.begun.wait()
         return self
+
+    def __enter__(self) -> Self:
+        return self.start()
 
     def __exit__(self, *error) -> None:
         self.stop()
