@@ -23,7 +23,7 @@ from tools.records.job import Job, once
 
 NAME = "smollm2-135m-instruct"
 SEED = 81  # of the stories
-STORIES, BATCH, TRIES, ANSWER = 48, 12, 3, 48  # an answer has up to so many tokens
+STORIES, BATCH, TRIES, ANSWER = 24, 12, 2, 48  # an answer has up to so many tokens
 WARMTH = 0.3  # temperature of a further try
 LENGTHS = (50, 100, 200, 400)  # tokens of a prompt
 CLIENTS = (1, 2, 4, 8)
