@@ -27,7 +27,7 @@ STORIES, BATCH, TRIES, ANSWER = 24, 12, 2, 48  # an answer has up to so many tok
 WARMTH = 0.3  # temperature of a further try
 LENGTHS = (50, 100, 200, 400)  # tokens of a prompt
 CLIENTS = (1, 2, 4, 8)
-EACH, ROUNDS, WRITTEN, AT_ONCE = 2, 2, 8, 40  # answers a client, times, tokens, requests
+EACH, ROUNDS, WRITTEN, AT_ONCE = 2, 5, 8, 40  # answers a client, times, tokens, requests
 FIELDS = "hero", "village", "animal"
 ASKED = (
     "{story}\n\nReply with one JSON object and nothing else. It has three fields, each a text: "
@@ -44,12 +44,10 @@ def serving(here: Job) -> dict:
     about = {"stories": STORIES, "seed": SEED, "tries": TRIES, "answer": ANSWER, "warmth": WARMTH}
     works = {"json": answers, "prompts": prompts, "load": load}
     found = {name: once(here.out, {"part": name} | about, make) for name, make in works.items()}
-    alone, many = (found["load"]["clients"][str(n)] for n in (CLIENTS[0], CLIENTS[-1]))
     figures = {
-        "tokens_a_second_alone": alone["tokens_a_second"],
-        "tokens_a_second_with_8": many["tokens_a_second"],
-        "ms_a_token": found["prompts"]["ms_a_token"],
-    }
+        f"tokens_a_second with {n}": round(statistics.fmean(r["tokens_a_second"] for r in of), 2)
+        for n, of in found["load"]["clients"].items()
+    } | {"ms_a_token": found["prompts"]["ms_a_token"]}
     return {"training": {"model": NAME, **about}, **found, "figures": figures}
 
 
@@ -128,8 +126,9 @@ def parts(real, stories: list[Story], which: Sequence[int]) -> list[list[int]]:
 
 
 def cut(answer: str) -> str:
-    """From the first { to the first }: JSON without what a model likes to put around it."""
-    return "{" + answer.partition("{")[2].partition("}")[0] + "}"
+    """From the first { to the next }: JSON without what a model likes to put around it."""
+    start = answer.find("{")
+    return answer[start : answer.find("}", start) + 1] if start >= 0 else ""
 
 
 def batch(real, stories: list[Story], temperature: float, generator=None, stop="") -> list[str]:
@@ -178,9 +177,10 @@ def load() -> dict:
             for n in CLIENTS:
                 rounds[n].append(asyncio.run(measure(server.url, n)))
         burst = asyncio.run(at_once(server.url))
-    clients = {}
-    for n, of in rounds.items():
-        clients[n] = {key: round(statistics.median(one[key] for one in of), 3) for key in of[0]}
+    clients = {
+        n: [{key: round(value, 3) for key, value in one.items()} for one in of]
+        for n, of in rounds.items()
+    }
     return {"clients": clients, "burst": burst}
 
 
