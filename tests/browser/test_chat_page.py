@@ -77,7 +77,7 @@ def test_a_new_chat_begins_with_nothing_even_while_an_answer_comes(chat):
 def test_it_can_be_read_in_light_and_dark_and_on_a_phone(chat, scheme):
     _, page = chat
     page.emulate_media(color_scheme=scheme)
-    ask(page, "a" * 200)
+    ask(page, "a" * 120)
     expect(page.locator("#counts")).to_contain_text("written")
     assert page.evaluate("document.documentElement.scrollWidth") == 390
     page.context.new_cdp_session(page).send("Page.setBypassCSP", {"enabled": True})
