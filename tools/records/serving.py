@@ -42,7 +42,7 @@ def serving(here: Job) -> dict:
     how often what it gives for JSON of three fields parses and is right."""
     torch.set_num_threads(1)
     about = {"stories": STORIES, "seed": SEED, "tries": TRIES, "answer": ANSWER, "warmth": WARMTH}
-    works = {"json": answers, "prompts": prompts, "load": load}
+    works = {"json": answers, "json with an example": shown, "prompts": prompts, "load": load}
     found = {name: once(here.out, {"part": name} | about, make) for name, make in works.items()}
     figures = {
         f"tokens_a_second with {n}": round(statistics.fmean(r["tokens_a_second"] for r in of), 2)
@@ -64,8 +64,13 @@ def told(seed: int) -> Iterator[Story]:
                 yield story
 
 
-def asked(story: Story) -> list[dict[str, str]]:
-    return [{"role": "user", "content": ASKED.format(story=story.text.strip())}]
+def asked(story: Story, example: Story | None = None) -> list[dict[str, str]]:
+    """The conversation that ends with the question; before it another one, answered rightly."""
+    question = {"role": "user", "content": ASKED.format(story=story.text.strip())}
+    if example is None:
+        return [question]
+    answer = json.dumps({field: example.facts[field] for field in FIELDS})
+    return [*asked(example), {"role": "assistant", "content": answer}, question]
 
 
 def fault(answer: str, story: str) -> str | None:
@@ -119,6 +124,17 @@ def answers() -> list[dict]:
     return found
 
 
+def shown() -> list[str]:
+    """A greedy answer for each story, after an example: another story and its right answer."""
+    real, stories = pretrained(NAME), list(islice(told(SEED), STORIES))
+    example, found = next(told(SEED + 1)), [""] * STORIES
+    for few in tqdm(parts(real, stories, range(STORIES)), desc="with an example", unit="batch"):
+        texts = batch(real, [stories[i] for i in few], 0.0, example=example)
+        for i, text in zip(few, texts, strict=True):
+            found[i] = text
+    return found
+
+
 def parts(real, stories: list[Story], which: Sequence[int]) -> list[list[int]]:
     """Batches of stories, those of about the same length together."""
     by_length = sorted(which, key=lambda i: len(real.tokenizer.encode(stories[i].text)))
@@ -131,9 +147,11 @@ def cut(answer: str) -> str:
     return answer[start : answer.find("}", start) + 1] if start >= 0 else ""
 
 
-def batch(real, stories: list[Story], temperature: float, generator=None, stop="") -> list[str]:
+def batch(
+    real, stories: list[Story], temperature: float, generator=None, stop="", example=None
+) -> list[str]:
     """The answers of one pass over several stories; none can tell that it is not alone."""
-    texts = [real.tokenizer.encode(real.chat(asked(one)), special=True) for one in stories]
+    texts = [real.tokenizer.encode(real.chat(asked(one, example)), special=True) for one in stories]
     longest = max(map(len, texts))
     ids, keep = (torch.zeros(len(texts), longest, dtype=kind) for kind in (torch.long, torch.bool))
     for row, text in enumerate(texts):
