@@ -215,3 +215,17 @@ def the_form_is_not_the_difficulty(seed: int) -> float:
         for answer, story in _answers(seed)
     ]
     return float(np.mean(found))
+
+
+@headline(
+    page="4-applications/serving",
+    claim="With one example in the prompt the form is learned and the content copied: more than "
+    "three of ten answers are word for word the example's.",
+    effect="share of answers that are the example's answer, of another story",
+    above=0.3,
+)
+def an_example_is_copied(seed: int) -> float:
+    """An example of its own for each seed, and eight fresh stories after it."""
+    example, *stories = islice(serving.told(seed), 9)
+    answers = serving.batch(LOADED(serving.NAME), stories, 0.0, example=example)
+    return float(np.mean([all(serving.right(text, example.facts).values()) for text in answers]))
