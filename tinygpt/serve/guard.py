@@ -99,16 +99,16 @@ async def body(request: Request) -> bytes:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":
         raise APIError(415, "Content-Type must be application/json.")
-    large = APIError(413, f"The body has more than {MOST_BYTES:,} bytes.", code="too_large")
-    large.headers = {"Connection": "close"}  # what is still to come is not read
-    said = request.headers.get("content-length", "0")
-    if not said.isdecimal() or int(said) > MOST_BYTES:
-        raise large
     got = bytearray()
     async for part in request.stream():
         got += part
         if len(got) > MOST_BYTES:
-            raise large
+            raise APIError(
+                413,
+                f"The body has more than {MOST_BYTES:,} bytes.",
+                code="too_large",
+                headers={"Connection": "close"},  # what is still to come is not read
+            )
     return bytes(got)
 
 
