@@ -16,7 +16,7 @@ from tinygpt.generate import generate
 from tinygpt.pretrained import pretrained
 from tinygpt.speculate import speculative
 from tinygpt.tokenizer import BPETokenizer
-from tools.records import in_context, retrieval
+from tools.records import in_context, retrieval, serving
 
 # 4-applications/generating -----------------------------------------------------------------------
 
@@ -176,3 +176,56 @@ def counted_words_find_the_story_more_often(seed: int) -> float:
     meant = (encoder.encode(queries) @ encoder.encode(texts).T).argmax(dim=1).numpy()
     right = np.arange(100)
     return float(np.mean(counted == right) - np.mean(meant == right))
+
+
+# 4-applications/serving --------------------------------------------------------------------------
+
+
+@cache
+def _answers(seed: int) -> list[tuple[str, storyland.Story]]:
+    """A dozen fresh stories, and SmolLM2's greedy answers to the page's request for JSON."""
+    stories = list(islice(serving.told(seed), 12))
+    return list(zip(serving.batch(LOADED(serving.NAME), stories, 0.0), stories, strict=True))
+
+
+@headline(
+    page="4-applications/serving",
+    claim="Asked for one JSON object and nothing else, SmolLM2 writes in fewer than one of ten "
+    "answers what can be read as JSON as it came.",
+    effect="share of answers that are JSON as they came",
+    below=0.1,
+)
+def hardly_an_answer_is_json_as_it_came(seed: int) -> float:
+    """Twelve fresh stories."""
+    found = [serving.fault(answer, story.text) != "no JSON" for answer, story in _answers(seed)]
+    return float(np.mean(found))
+
+
+@headline(
+    page="4-applications/serving",
+    claim="Cut out of the text around it, the JSON has all three facts of the story right in fewer "
+    "than one of five answers.",
+    effect="share of answers with all three fields right",
+    below=0.2,
+)
+def the_form_is_not_the_difficulty(seed: int) -> float:
+    """The same twelve stories."""
+    found = [
+        all(serving.right(serving.cut(answer), story.facts).values())
+        for answer, story in _answers(seed)
+    ]
+    return float(np.mean(found))
+
+
+@headline(
+    page="4-applications/serving",
+    claim="With one example in the prompt the form is learned and the content copied: more than "
+    "three of ten answers are word for word the example's.",
+    effect="share of answers that are the example's answer, of another story",
+    above=0.3,
+)
+def an_example_is_copied(seed: int) -> float:
+    """An example of its own for each seed, and eight fresh stories after it."""
+    example, *stories = islice(serving.told(seed), 9)
+    answers = serving.batch(LOADED(serving.NAME), stories, 0.0, example=example)
+    return float(np.mean([all(serving.right(text, example.facts).values()) for text in answers]))

@@ -11,8 +11,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from tinygpt.chat import Chat, ChatError, talk
-from tinygpt.model import GPT, preset
+from tinygpt.chat import Chat, ChatError, fitted, talk
+from tinygpt.model import GPT, ModelError, preset
 from tinygpt.tokenizer import CharTokenizer
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -82,6 +82,23 @@ def test_a_message_that_cannot_fit_is_told_and_the_conversation_stays():
     assert chat.turns == before
 
 
+def test_of_a_thousand_turns_those_that_fit_are_found_in_a_few_readings(monkeypatch):
+    chat = Chat(real(context=90), tokens=5)
+    seen = reads(monkeypatch, chat)
+    turns = [{"role": "user", "content": "hello"}, {"role": "assistant", "content": "hi"}] * 500
+    ids, kept = fitted(chat.real, [*turns, {"role": "user", "content": "last"}], 5)
+    assert len(seen) < 15 and len(ids) <= 85
+    assert kept[0]["role"] == "user" and kept[-1]["content"] == "last"
+    assert len(template(turns[:2] + kept)) > 85  # one turn more would not have fitted
+
+
+def test_settings_that_make_no_sense_are_told_before_the_first_question():
+    with pytest.raises(ChatError, match="tokens is 200: give from 1 to 199."):
+        Chat(real(), tokens=200)
+    with pytest.raises(ModelError, match="temperature is -1"):
+        Chat(real(), tokens=5, temperature=-1)
+
+
 def test_a_stopped_answer_is_kept_as_far_as_it_came():
     chat = Chat(real(), tokens=20)
     chat.real.tokenizer.end_id = None  # it does not end by itself
@@ -111,7 +128,7 @@ def test_the_terminal_ends_with_the_input(capsys):
     def ended(prompt):
         raise EOFError
 
-    talk(Chat(real()), read=ended)
+    talk(Chat(real(), tokens=5), read=ended)
     assert "/exit ends" in capsys.readouterr().out
 
 

@@ -3,6 +3,7 @@
     python -m tinygpt train --preset story-laptop --out runs/first
     python -m tinygpt sample --run runs/first --prompt "Once upon a time"
     python -m tinygpt chat
+    python -m tinygpt serve
     python -m tinygpt evaluate --run runs/first
     python -m tinygpt export --run gpt --to runs/gpt-hf
 
@@ -34,8 +35,8 @@ def main(args: list[str]) -> int:
     if not args or args[0] in ("-h", "--help"):
         print(__doc__.strip())
         return 0 if args else 2
-    commands = {"train": train, "sample": sample, "chat": chat, "evaluate": evaluate}
-    commands["export"] = export
+    commands = {"train": train, "sample": sample, "chat": chat, "serve": serve}
+    commands |= {"evaluate": evaluate, "export": export}
     try:
         if args[0] not in commands:
             raise UsageError(f"There is no command {args[0]!r}: choose {', '.join(commands)}.")
@@ -144,17 +145,36 @@ def chat(
         int8: weights in 8 bits, which write faster
     """
     from tinygpt.chat import Chat, talk
+
+    decoding = {"temperature": temperature, "top_p": top_p}
+    decoding["repetition_penalty"] = repetition_penalty
+    talk(Chat(chat_model(model, int8), system=system, tokens=tokens, seed=seed, **decoding))
+
+
+def serve(model: str = "smollm2-135m-instruct", port: int = 8000, int8: bool = True) -> None:
+    """Answer programs, and a page to chat, on this machine.
+
+    Args:
+        model: a published one (make models fetches it), or the path of a Hugging Face folder
+        port: of 127.0.0.1; 0 takes one that is free
+        int8: weights in 8 bits, which write faster
+    """
+    from tinygpt.serve import Server
+
+    server = Server(chat_model(model, int8), port)
+    print(f"Chat at {server.url}, OpenAI's clients at {server.url}/v1. Ctrl-C ends.", flush=True)
+    server.run()
+
+
+def chat_model(name: str, int8: bool):
+    """A model that was trained to chat, with its tokenizer and template."""
     from tinygpt.model.quantise import quantise
     from tinygpt.pretrained import pretrained
 
-    real = pretrained(model)
+    real = pretrained(name)
     if getattr(real, "template", None) is None:
-        raise UsageError(f"{model} has no chat template: it was not trained to chat.")
-    if int8:
-        real = replace(real, model=quantise(real.model))
-    decoding = {"temperature": temperature, "top_p": top_p}
-    decoding["repetition_penalty"] = repetition_penalty
-    talk(Chat(real, system=system, tokens=tokens, seed=seed, **decoding))
+        raise UsageError(f"{name} has no chat template: it was not trained to chat.")
+    return replace(real, model=quantise(real.model)) if int8 else real
 
 
 def evaluate(

@@ -9,12 +9,15 @@ for piece in chat.answer("Tell me about otters."):
 """
 
 import sys
+from bisect import bisect_left
 from collections.abc import Callable, Iterator
 
 import torch
 
+from tinygpt.decode import Decoder
 from tinygpt.errors import PlainError
 from tinygpt.generate import stream
+from tinygpt.tokenizer import HFTokenizer
 
 HELP = "/reset forgets the conversation, /system TEXT sets what the model is told first, /exit ends"
 
@@ -41,6 +44,10 @@ class Chat:
     ):
         """`real` is what `pretrained` gives: model, tokenizer, chat. `tokens` is the most that an
         answer may have; `decoding` are settings of `tinygpt.generate`."""
+        context = real.model.config.context
+        if not 0 < tokens < context:
+            raise ChatError(f"tokens is {tokens:,}: give from 1 to {context - 1:,}.")
+        Decoder(**decoding)  # says what is wrong before the first question, not after it
         self.real, self.tokens, self.decoding = real, tokens, decoding
         self.generator = torch.Generator().manual_seed(seed)
         self.system(system)
@@ -56,8 +63,8 @@ class Chat:
 
     def answer(self, text: str) -> Iterator[str]:
         """The answer in pieces, as they come. What has come is kept where the reader stops."""
-        asked = [*self.turns, {"role": "user", "content": text}]
-        ids, asked = self._fitted(asked)
+        asked = [*self.first, *self.turns, {"role": "user", "content": text}]
+        ids, asked = fitted(self.real, asked, self.tokens)
         said: list[str] = []
         pieces = stream(
             self.real.model,
@@ -74,22 +81,40 @@ class Chat:
                 yield piece
         finally:
             pieces.close()
-            self.turns = [*asked, {"role": "assistant", "content": "".join(said)}]
+            answer = {"role": "assistant", "content": "".join(said)}
+            self.turns = [*asked[len(self.first) :], answer]
 
-    def _fitted(self, turns: list[dict[str, str]]) -> tuple[list[int], list[dict[str, str]]]:
-        """The ids of the conversation and its turns, without the oldest that do not fit."""
-        room = self.real.model.config.context - self.tokens
-        while True:
-            text = self.real.chat(self.first + turns)
-            ids = self.real.tokenizer.encode(text, special=True)
-            if len(ids) <= room:
-                return ids, turns
-            if len(turns) == 1:
-                raise ChatError(
-                    f"This message has {len(ids):,} tokens with the template, and {room:,} fit "
-                    f"beside an answer of {self.tokens:,}: shorten it, or ask for fewer --tokens."
-                )
-            turns = turns[2:]  # a question and its answer
+
+def fitted(real, messages: list[dict[str, str]], tokens: int) -> tuple[list[int], list[dict]]:
+    """What the model reads of a conversation, so that an answer of `tokens` fits behind it.
+
+    The ids, and the messages that are left: without the oldest turns, as many as must go. The
+    system's message stays, and what is left after it begins with a user's. ChatError where the
+    last turn alone is too long.
+    """
+    room = real.model.config.context - tokens
+    first = messages[: messages[0]["role"] == "system"]
+    turns = messages[len(first) :]
+
+    # A template's marks are tokens of their own, where the tokenizer has such.
+    special = {"special": True} if isinstance(real.tokenizer, HFTokenizer) else {}
+
+    def ids(start: int) -> list[int]:
+        return real.tokenizer.encode(real.chat(first + turns[start:]), **special)
+
+    found = ids(0)
+    if len(found) <= room:
+        return found, messages
+    starts = [i for i, one in enumerate(turns) if i and one["role"] == "user"]
+    # By halves: a conversation of a thousand turns is read ten times, not a thousand.
+    at = bisect_left(starts, True, key=lambda start: len(ids(start)) <= room)
+    if at == len(starts):
+        last = len(ids(starts[-1])) if starts else len(found)
+        raise ChatError(
+            f"This message has {last:,} tokens with the template, and {room:,} fit beside an "
+            f"answer of {tokens:,}: shorten it, or ask for a shorter answer."
+        )
+    return ids(starts[at]), first + turns[starts[at] :]
 
 
 def talk(chat: Chat, read: Callable[[str], str] = input) -> None:

@@ -2,7 +2,8 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -108,30 +109,63 @@ def stream(
     beginning of a stop string is held back. The model is in evaluation mode until the last piece,
     or until the iterator is closed.
     """
+    settings = {"generator": generator, "stop": stop, "stop_strings": stop_strings, **decoding}
+    taken = steps(model, tokenizer, prompt, max_new_tokens, **settings)
+
+    def pieces() -> Iterator[str]:
+        with closing(taken):
+            for step in taken:
+                if step.text:
+                    yield step.text
+
+    return pieces()
+
+
+@dataclass(frozen=True)
+class Step:
+    """A token that a model wrote, and what is known of the text by it."""
+
+    token: int
+    text: str  # the piece that is certain now and was not before; often empty
+    finish: str | None  # of the last: "stop", or "length" where it would have gone on
+
+
+def steps(
+    model: GPT,
+    tokenizer,
+    prompt: str | Sequence[int],
+    max_new_tokens: int,
+    *,
+    generator: torch.Generator | None = None,
+    stop: int | Sequence[int] | None = None,
+    stop_strings: str | Sequence[str] = (),
+    **decoding: float,
+) -> Iterator[Step]:
+    """As `stream`, token by token: what counts them, and says why a text ended, reads this."""
     ids = tokenizer.encode(prompt) if isinstance(prompt, str) else list(prompt)
     text = torch.tensor([ids], dtype=torch.long, device=next(model.parameters()).device)
     check(model, text, max_new_tokens, generator)
     decoder, stops = Decoder(**decoding), stop_ids(model, stop, text.device).tolist()
     pieces = Pieces(tokenizer, _strings(stop_strings, tokenizer))
 
-    def written(text: Tensor) -> Iterator[str]:
+    def written(text: Tensor) -> Iterator[Step]:
         with predicting(model):
             reader = Reader(model)
-            for _ in range(max_new_tokens):
+            for left in reversed(range(max_new_tokens)):
                 with torch.inference_mode():  # not while the caller has the piece
                     logits = reader.read(text)
                     check_logits(logits)
                     chosen = decoder.choose(logits, text, generator)
                     text = torch.cat([text, chosen[:, None]], dim=1)
                 token = int(chosen)
-                if token in stops:
-                    break
-                if piece := pieces.push(token):
-                    yield piece
-                if pieces.ended:
+                said = "" if token in stops else pieces.push(token)
+                finish = "stop" if token in stops or pieces.ended else None if left else "length"
+                if finish:
+                    said += pieces.rest()
+                    finish = "stop" if pieces.ended else finish
+                yield Step(token, said, finish)
+                if finish:
                     return
-            if piece := pieces.rest():
-                yield piece
 
     return written(text)
 

@@ -48,6 +48,8 @@ class CharTokenizer:
     for guessing it. `encode` refuses such text instead.
     """
 
+    end_id = None  # no token ends a text
+
     def __init__(self, characters: Iterable[str]):
         self.characters = "".join(sorted(set(characters)))
         if not self.characters:

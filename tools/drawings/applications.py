@@ -61,3 +61,52 @@ def generating():
         card.aside(x + 22, 504, label, anchor="start")
     card.line((94, 296), (94, 482))
     return card
+
+
+def serving():
+    """Many programs ask, one model answers, and a queue lies between them.
+
+    On the left are three programs, each with a question: boxes labelled a page, a script and an
+    app. Their arrows meet at a box called the guard, which asks who it is and how much it sends. An
+    arrow turns away from the guard to the words 400 and 403: what is wrong is refused there.
+
+    Behind the guard lies the queue, a row of sixteen places, drawn as small squares. Six of them
+    are taken and filled grey, the one that is being answered is yellow, the others are empty. An
+    arrow turns away before the queue to the word 429: whoever finds all places taken is told when
+    to come again. From the yellow square an arrow leads to the model, a box with one thread, which
+    reads the prompt once and then writes a token at a time.
+
+    Below, an arrow leads from the model back to the programs, with a row of tokens on it: the
+    answer is streamed. Under everything are two formulas. The time that one is inside is the time
+    in the queue and that in the model; and L = λW: how many are inside is how many come in a second
+    times how many seconds each stays.
+    """
+    card = Canvas(serving, 400)
+    for i, word in enumerate(("a page", "a script", "an app")):
+        y = 40 + 54 * i
+        card.box(20, y, 92, 38, c.TOKEN, word)
+        card.arrow((114, y + 19), (156, 113))
+    card.box(160, 84, 84, 58, c.QUIET, "guard", tint=0.0)
+    card.arrow((202, 142), (202, 186))
+    card.text(202, 202, "400, 403")
+    card.arrow((246, 113), (282, 113))
+    card.text(376, 66, "16 places")
+    for i in range(16):
+        x, y = 290 + 22 * (i % 8), 88 + 26 * (i // 8)
+        colour, tint = (c.HERE, 1.0) if i == 7 else (c.TOKEN, 0.5 if 3 <= i < 7 else 0.0)
+        card.box(x, y, 18, 20, colour, tint=tint, radius=2)
+    for i in (14, 15):
+        card.fill(291 + 22 * (i % 8), 115, 16, 18, c.TOKEN, 0.5)
+    card.arrow((264, 116), (264, 162), (300, 186))
+    card.text(330, 196, "429")
+    card.arrow((468, 98), (510, 106))
+    card.box(514, 76, 104, 74, c.WEIGHT, "", tint=0.28)
+    card.text(566, 100, "model")
+    card.aside(566, 126, "one thread", colour=c.INK)
+    card.line((566, 152), (566, 250), (462, 250))
+    middles = card.tokens(232, 250, ["The", "otter", "sat", "down"])
+    card.arrow((middles[0] - 26, 250), (66, 250), (66, 196))
+    card.aside(330, 284, "streamed, a token at a time")
+    card.text(320, 330, "time inside = time in the queue + time in the model")
+    card.maths(320, 368, "L = λ W")
+    return card

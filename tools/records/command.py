@@ -37,6 +37,7 @@ from tools.records import (
     in_context,
     isoflop,
     retrieval,
+    serving,
     shakespeare,
     sitting,
     step,
@@ -63,6 +64,7 @@ RUNS = {
     "retrieval": retrieval.retrieval,
     "decoding": decoding.decoding,
     "decoding-speed": decoding.speed,
+    "serving": serving.serving,
 }
 ON_GPU = {"gpt2-small-step": gpu.gpt2_small_step, "story-gpu": storyland.story}
 # These need nanoGPT's code, too.
