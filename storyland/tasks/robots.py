@@ -1,18 +1,21 @@
 """A robot is to go somewhere, and perhaps to bring something: the program that makes it do so.
 
     >>> example = next(examples(seed=1))
-    >>> print(example.input)
-    x
+    >>> example.input.partition(". ")[0]
+    'There is a robot in the middle of Felix’s yard'
     >>> example.output
-    ''
-    >>> error(example, "forward")
-    ''
+    'forward forward left forward forward'
+    >>> error(example, "repeat 2 ( forward )")
+    'ends two squares north of the hen house'
+    >>> score(example, "left forward forward right forward forward")
+    1.0
 
-The texts stand on a page to read, `robots.txt`; the language is that of `storyland.robot`. A program
-is right if the robot ends on the square that the text says, with what it is to bring in its hands
-and nothing else; how it gets there, and where it looks, does not count. `output` is one of those of
-the fewest steps, drawn among all of them (`outputs`), with `repeat` where it goes forward three
-times or more. These texts are no stories of `storyland.stories`: they have a grammar of their own.
+The texts stand on a page to read, `robots.txt`; the language is that of `storyland.robot`. A
+program is right if the robot ends on the square that the text says, with what it is to bring in its
+hands and nothing else; how it gets there, and where it looks, does not count. `output` is one of
+those of the fewest steps, drawn among all of them (`outputs`), with `repeat` where it goes forward
+three times or more. These texts are no stories of `storyland.stories`: they have a grammar of their
+own.
 """
 
 from collections.abc import Iterator
@@ -30,8 +33,11 @@ from storyland.tasks.frame import World
 
 MIDDLE, LAST = SIDE // 2, SIDE - 1
 CORNERS = {
-    "south-west corner": (0, 0), "south-east corner": (LAST, 0), "north-west corner": (0, LAST),
-    "north-east corner": (LAST, LAST), "middle": (MIDDLE, MIDDLE),
+    "south-west corner": (0, 0),
+    "south-east corner": (LAST, 0),
+    "north-west corner": (0, LAST),
+    "north-east corner": (LAST, LAST),
+    "middle": (MIDDLE, MIDDLE),
 }
 SHORT = 3  # so many times forward are written as a repeat
 
@@ -49,8 +55,7 @@ class Example(frame.Example):
     def outputs(self) -> dict[str, float]:
         """The programs of the fewest steps, all equally likely; others may be right as well."""
         thing = next(iter(self.yard.things), None)
-        programs = shortest(self.yard.start, self.yard.heading, thing if self.wanted else None,
-                            self.goal)
+        programs = shortest(self.yard.start, self.yard.heading, thing, self.goal)
         return dict.fromkeys(programs, 1 / len(programs))
 
 
@@ -74,13 +79,17 @@ def _examples(rng: Random) -> Iterator[Example]:
         facts = story.facts
         start = CORNERS[facts["corner"]]
         near = _beside(start, facts["near_way"], facts["near_steps"])
-        far = _beside(near if facts["from"] == "near" else start, facts["far_way"],
-                      facts["far_steps"])
+        far = _beside(
+            near if facts["from"] == "near" else start, facts["far_way"], facts["far_steps"]
+        )
         if not (_inside(near) and _inside(far)) or len({start, near, far}) < 3:
             continue  # a text that no yard fits
-        goal, name = {"far": (far, facts["far"]), "near": (near, facts["near"]),
-                      "bring": (far, facts["far"]), "back": (start, facts["corner"])}[
-            facts["errand"]]
+        goal, name = {
+            "far": (far, facts["far"]),
+            "near": (near, facts["near"]),
+            "bring": (far, facts["far"]),
+            "back": (start, facts["corner"]),
+        }[facts["errand"]]
         thing = facts.get("thing")
         yard = Yard(start, facts["heading"], {near: thing} if thing else {})
         programs = shortest(start, yard.heading, near if thing else None, goal)
@@ -98,7 +107,8 @@ def _inside(square: Square) -> bool:
     return all(0 <= place < SIDE for place in square)
 
 
-def shortest(start: Square, heading: str, thing: Square | None, goal: Square) -> list[str]:
+@cache
+def shortest(start: Square, heading: str, thing: Square | None, goal: Square) -> tuple[str, ...]:
     """Every program of the fewest steps that ends at the goal, by way of a thing that it takes."""
     ways = {heading: [()]}  # how the robot may look where it begins, and how it came to that
     square, stops = start, [goal] if thing is None else [thing, goal]
@@ -109,11 +119,12 @@ def shortest(start: Square, heading: str, thing: Square | None, goal: Square) ->
                 if end == stop:
                     take = ("take",) if stop == thing else ()
                     longer.setdefault(after, []).extend(
-                        (*way, *leg, *take) for way in some for leg in legs)
+                        (*way, *leg, *take) for way in some for leg in legs
+                    )
         square, ways = stop, longer
     found = [way for some in ways.values() for way in some]
     fewest = min(map(len, found))
-    return sorted(written(way) for way in found if len(way) == fewest)
+    return tuple(sorted(written(way) for way in found if len(way) == fewest))
 
 
 @cache
@@ -169,8 +180,9 @@ def error(example: Example, output: str) -> str | None:
     if away:
         said.append(f"ends {' and '.join(away)} of the {example.goal_name}")
     if robot.holds != example.wanted:
-        said.append(f"does not take the {example.wanted}" if example.wanted
-                    else f"takes the {robot.holds}")
+        said.append(
+            f"does not take the {example.wanted}" if example.wanted else f"takes the {robot.holds}"
+        )
     return ", ".join(said) or None
 
 
