@@ -13,9 +13,9 @@
 The texts stand on a page to read, `robots.txt`; the language is that of `storyland.robot`. A
 program is right if the robot ends on the square that the text says, with what it is to bring in its
 hands and nothing else; how it gets there, and where it looks, does not count. `output` is one of
-those of the fewest steps, drawn among all of them (`outputs`), with `repeat` where it goes forward
-three times or more. These texts are no stories of `storyland.stories`: they have a grammar of their
-own.
+those of the fewest steps, drawn among all of them (`outputs`); what it brings is taken on arrival,
+and three times forward or more are a `repeat`. These texts are no stories of `storyland.stories`:
+they have a grammar of their own.
 """
 
 from collections.abc import Iterator
@@ -109,18 +109,22 @@ def _inside(square: Square) -> bool:
 
 @cache
 def shortest(start: Square, heading: str, thing: Square | None, goal: Square) -> tuple[str, ...]:
-    """Every program of the fewest steps that ends at the goal, by way of a thing that it takes."""
+    """Every program of the fewest steps that ends at the goal, by way of a thing that it takes.
+
+    It is taken on arrival: to turn first would be as short. The stops are on different squares.
+    """
     ways = {heading: [()]}  # how the robot may look where it begins, and how it came to that
     square, stops = start, [goal] if thing is None else [thing, goal]
     for stop in stops:
         longer: dict[str, list[tuple[str, ...]]] = {}
         for looks, some in ways.items():
             for (end, after), legs in legs_from(square, looks).items():
-                if end == stop:
-                    take = ("take",) if stop == thing else ()
-                    longer.setdefault(after, []).extend(
-                        (*way, *leg, *take) for way in some for leg in legs
-                    )
+                # A turn on arrival belongs to what comes after the take.
+                legs = [leg for leg in legs if end == stop and leg[-1] == "forward"]
+                take = ("take",) if stop == thing else ()
+                longer.setdefault(after, []).extend(
+                    (*way, *leg, *take) for way in some for leg in legs
+                )
         square, ways = stop, longer
     found = [way for some in ways.values() for way in some]
     fewest = min(map(len, found))
