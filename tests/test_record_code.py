@@ -1,5 +1,7 @@
 """The recorded run of programs: what it trains on, and how its second tries are compared."""
 
+from itertools import islice
+
 import pytest
 
 from storyland.tasks import robots
@@ -16,8 +18,8 @@ def bad_writer(monkeypatch):
         return ["forward forward take"] * len(inputs)
 
     monkeypatch.setattr(code, "write", write)
+    monkeypatch.setattr(code, "learned", lambda: list(islice(robots.examples(1), 16 + 60)))
     monkeypatch.setattr(code, "STEPS", 1)
-    monkeypatch.setattr(code, "TRIED", 60)
     monkeypatch.setattr(code, "MENDED", 30)
     return read
 
@@ -31,7 +33,7 @@ def test_what_is_to_be_mended_is_wrong_and_its_message_is_true_or_tells_nothing(
         blind += read.endswith(code.NOTHING)
         assert "\n" not in output
     assert 0.15 < blind / len(mending) < 0.55
-    examples = {one.input: one for one in code.islice(robots.examples(1), 60 + 32 * code.STEPS)}
+    examples = {one.input: one for one in code.learned()}
     for read, _ in mending:
         text, program, message = read.split("\n")
         assert robots.error(examples[text], program) is not None
@@ -55,7 +57,7 @@ def test_each_way_of_trying_again_gets_the_same_texts_and_as_many_tries(bad_writ
 
 def test_the_texts_to_mend_are_none_of_those_that_are_measured_before(bad_writer):
     code.mended(model=None, temperature=0.8)
-    measured = {one.input for one in code.islice(robots.examples(code.SEED), code.TEXTS)}
+    measured = {one.input for one in islice(robots.examples(code.SEED), code.TEXTS)}
     assert not measured & set(bad_writer[0])
 
 
@@ -65,7 +67,7 @@ def test_an_answer_is_its_first_line_that_is_not_empty():
 
 
 def test_examples_are_shown_as_turns_and_the_text_comes_last():
-    one, two = code.islice(robots.examples(1), 2)
+    one, two = islice(robots.examples(1), 2)
     turns = code.conversation(two, [one])
     assert [turn["role"] for turn in turns] == ["system", "user", "assistant", "user"]
     assert turns[2]["content"] == one.output and turns[3]["content"] == two.input

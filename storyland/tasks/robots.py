@@ -2,12 +2,12 @@
 
     >>> example = next(examples(seed=1))
     >>> example.input.partition(". ")[0]
-    'There is a robot in the middle of Felix’s yard'
+    'Oscar’s robot waits in the north-west corner of the yard and looks east'
     >>> example.output
-    'forward forward left forward forward'
-    >>> error(example, "repeat 2 ( forward )")
-    'ends two squares north of the hen house'
-    >>> score(example, "left forward forward right forward forward")
+    'repeat 4 ( forward ) right repeat 3 ( forward )'
+    >>> error(example, "repeat 4 ( forward )")
+    'ends three squares north of the shed'
+    >>> score(example, "right repeat 3 ( forward ) left repeat 4 ( forward )")
     1.0
 
 The texts stand on a page to read, `robots.txt`; the language is that of `storyland.robot`. A

@@ -7,7 +7,7 @@ was.
 
 from collections.abc import Sequence
 from functools import cache, partial
-from itertools import islice
+from itertools import islice, pairwise
 from random import Random
 
 import torch
@@ -26,7 +26,7 @@ from tinygpt.train.tune import Pairs, say, tune
 from tools.records.job import Job, once
 
 VOCAB, LEARNED_FROM = 640, 2000  # tokens, and the examples that their merges are learned from
-SIZE = {"num_layers": 2, "num_heads": 4, "d_model": 96, "context": 192}
+SIZE = {"num_layers": 2, "num_heads": 4, "d_model": 64, "context": 192}
 PIECES = {
     "rotary_base": 1000.0,
     "activation": "relu2",
@@ -35,24 +35,24 @@ PIECES = {
     "embedding_std": 0.3,
 }
 RATES = {
-    "learning_rate": 5e-3,
-    "matrix_learning_rate": 3e-2,
-    "embedding_learning_rate": 2e-2,
+    "learning_rate": 1.5e-2,
+    "matrix_learning_rate": 9e-2,
+    "embedding_learning_rate": 6e-2,
     "weight_decay": 0.0,
 }
-BATCH, STEPS = 32, 800  # the first training: what to do, and the program
-TRIED, LATER = 5000, 400  # the second: its own attempts at so many new texts; and the steps
+BATCH, STEPS = 16, 1000  # the first training: what to do, and the program
+TRIED, LATER = 2500, 250  # the second: its own attempts at so many new texts; and the steps
 SLOWER = 0.4  # what the learning rates are multiplied by in the second
 BLIND = 1 / 3  # of the programs to be mended, those whose message tells nothing
 NOTHING = "it is wrong"
 NEW = 32  # tokens of a program: the longest right one has 20
 SEED = 3  # of the texts that are measured on
-TEXTS, DRAWN = 200, 20
-TEMPERATURES = (0.2, 0.4, 0.6, 0.8, 1.0, 1.3, 1.6)
-MENDED, TRIES = 400, 5  # other texts, whose first wrong program is to be mended, so many times
+TEXTS, DRAWN = 160, 20
+TEMPERATURES = (0.2, 0.5, 0.8, 1.1, 1.5)
+MENDED, TRIES = 240, 5  # other texts, whose first wrong program is to be mended, so many times
 WAYS = ("drawn anew", "the program", "and its message", "and another's message")
-AT = (0.4, 0.8, 1.2)  # temperatures of the second try
-REAL, ASKED, SHOWN = "smollm2-135m-instruct", 40, (0, 4)
+AT = (0.5, 1.0)  # temperatures of the second try
+REAL, ASKED, SHOWN = "smollm2-135m-instruct", 20, (0, 4)
 
 
 @cache
@@ -67,7 +67,7 @@ def tokenizer() -> BPETokenizer:
 def pairs_of(seed: int, count: int) -> list[tuple[Example, Example]]:
     """Examples, each with the one after it."""
     found = list(islice(robots.examples(seed), count + 1))
-    return list(zip(found, found[1:], strict=False))
+    return list(pairwise(found))
 
 
 def to_mend(example: Example, program: str, message: str) -> str:
@@ -147,13 +147,19 @@ def trained(here: Job) -> tuple[GPT, list[float]]:
     return model.eval(), [round(loss, 4) for loss in losses]
 
 
+@cache
+def learned() -> list[Example]:
+    """The examples of both trainings."""
+    return list(islice(robots.examples(1), BATCH * STEPS + TRIED))
+
+
 def first_pairs(model: GPT) -> list[tuple[str, str]]:
-    return [(one.input, one.output) for one in islice(robots.examples(1), BATCH * STEPS)]
+    return [(one.input, one.output) for one in learned()[: BATCH * STEPS]]
 
 
 def later_pairs(model: GPT) -> list[tuple[str, str]]:
     """Its own wrong programs for new texts, each with a message; and as many texts without."""
-    examples = list(islice(robots.examples(1), BATCH * STEPS, BATCH * STEPS + TRIED))
+    examples = learned()[BATCH * STEPS :]
     programs, rng = write(model, [one.input for one in examples], 1.0, seed=1), Random(1)
     pairs = []
     for example, program in zip(examples, programs, strict=True):
