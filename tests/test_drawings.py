@@ -10,11 +10,13 @@ import pytest
 import torch
 
 import storyland
+from storyland.robot import ProgramError, Yard, run
+from storyland.tasks.robots import shortest
 from tinygpt import data, records, style, train
 from tinygpt.corpora import corpus
 from tinygpt.tokenizer import BPETokenizer
 from tools import drawings, notebooks
-from tools.drawings import better, colours, language_models, training
+from tools.drawings import applications, better, colours, language_models, training
 from tools.drawings.canvas import WIDTH, text_width
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -159,3 +161,15 @@ def test_the_predictions_and_bits_are_those_of_the_recorded_models(text):
             for of, story in zip(nats, stories, strict=True)
         ]
         assert bits == pytest.approx(drawn, abs=1e-3)
+
+
+def test_the_programs_of_the_robot_do_what_is_said_beside_them():
+    yard, barn = Yard((0, 0), "north"), (3, 2)
+    (fewest, way, fence), said = applications.PROGRAMS, list(applications.PROGRAMS.values())
+    assert run(fewest, yard).square == run(way, yard).square == barn
+    assert fewest in shortest((0, 0), "north", None, barn)
+    assert run(way, yard).steps > run(fewest, yard).steps
+    with pytest.raises(ProgramError) as error:
+        run(fence, yard)
+    assert str(error.value) == said[2]
+    assert [path[-1] for path in applications.PATHS[:2]] == [barn, barn]

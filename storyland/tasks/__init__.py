@@ -11,12 +11,14 @@ A task is a module with `examples(seed)`, an endless stream, the same for the sa
 `score(example, output)`, 1 for a right output and 0 for a wrong one or a share between. Its stories
 are those of `storyland.stories(seed)`, in their order: seed 1 is what models are trained on, 2 what
 they are chosen by, 3 what they are measured on. An example is a pair of texts, `input` and
-`output`; what trains on such pairs need not know where they come from.
+`output`; what trains on such pairs need not know where they come from. (The errands of `robots` are
+no such stories: they have a grammar of their own.)
 
     questions   who, where, what, how many; or nobody knows
     summaries   a story in one sentence
     sentiment   the mood of a story, with the exact P(mood given text)
     entities    the role of each word: person, place, animal, thing
+    robots      what a robot is to do; the program that makes it do so
 
 What a task asks and says is written on a page beside it, as the stories are; `frame.py` reads it
 together with theirs. The grammar knows nothing of the tasks.

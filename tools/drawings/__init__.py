@@ -31,6 +31,7 @@ PAGES = {
     "chapters/3-training/is-it-better.ipynb": better.is_it_better,
     "chapters/4-applications/generating.ipynb": applications.generating,
     "chapters/4-applications/serving.ipynb": applications.serving,
+    "chapters/4-applications/code.ipynb": applications.code,
 }
 
 

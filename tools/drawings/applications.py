@@ -110,3 +110,72 @@ def serving():
     card.text(320, 330, "time inside = time in the queue + time in the model")
     card.maths(320, 368, "L = λ W")
     return card
+# A robot in the south-west corner looks north; the well is three squares east of it, the barn two
+# squares north of the well. Programs that send it to the barn, or do not, and what is said of them.
+PROGRAMS = {
+    "forward forward right repeat 3 ( forward )": "right, the fewest steps",
+    "right repeat 3 ( forward ) left forward forward": "right, another way",
+    "right repeat 3 ( forward ) right forward": "word 8, forward: the fence is in the way",
+}
+PATHS = [  # the squares that each comes through, from the west and from the south
+    [(0, 0), (0, 2), (3, 2)],
+    [(0, 0), (3, 0), (3, 2)],
+    [(0, 0), (3, 0)],
+]
+
+
+def code():
+    """Several programs are drawn for one text, and each is run.
+
+    At the top left is a text: a robot in the south-west corner looks north; the well is three
+    squares east of it, the barn two squares north of the well; it is to go to the barn. An arrow
+    leads to the model, and from it three arrows to three programs that it drew. Each program is one
+    row. At the right of each row is a yard of seven by seven squares with the way that the robot
+    took.
+
+    The first, forward forward right repeat 3 ( forward ), goes north and then east, and ends at the
+    barn: right, with the fewest steps. The second, right repeat 3 ( forward ) left forward forward,
+    goes east and then north, and ends there too: right, though it is another program. The third,
+    right repeat 3 ( forward ) right forward, goes east and then turns to the fence. It stops with
+    the message: word 8, forward: the fence is in the way.
+
+    From the third a dashed arrow leads back to the model: text, program and message together are
+    what it reads to try again. Below stands the count: of three drawn two are right, so pass@1 is
+    2/3, and pass@2 is 1.
+    """
+    card = Canvas(code, 560)
+    card.box(20, 20, 220, 128, c.TOKEN, tint=0.1)
+    lines = ("The robot: south-west,", "looks north. The well:", "three squares east of it.",
+             "The barn: two north of", "the well. Go to the barn.")  # fmt: skip
+    for i, line in enumerate(lines):
+        card.aside(32, 38 + 23 * i, line, anchor="start", colour=c.INK)
+    card.arrow((130, 150), (130, 196))
+    card.box(60, 200, 140, 60, c.STATE, "the model", weight="600")
+    card.aside(32, 390, "text, program", anchor="start")
+    card.aside(32, 412, "and message:", anchor="start")
+    card.aside(32, 434, "try again", anchor="start")
+    for i, (program, said) in enumerate(PROGRAMS.items()):
+        top = 20 + 160 * i
+        cut = program.index(") ") + 2 if ") " in program else program.index("repeat")
+        for j, part in enumerate((program[:cut], program[cut:])):
+            card.text(268, top + 14 + 24 * j, part.strip(), size=16, anchor="start")
+        colour = c.WRONG if "fence" in said else c.TRUTH
+        first, colon, rest = said.partition(": ")
+        card.dot(274, top + 70, 5, colour)
+        card.aside(288, top + 70, first + colon.strip(), anchor="start")
+        card.aside(288, top + 92, rest, anchor="start")
+        bend = [(252, 160), (252, 52)] if i == 0 else [(258, top + 40)]
+        card.arrow((202, 230), *bend, colour=c.STATE)
+        _yard(card, 500, top, PATHS[i], colour)
+    card.bow((262, 412), (170, 400), (150, 264), colour=c.WRONG, dashed=True)
+    card.text(320, 526, "two of three are right: pass@1 = 2/3, pass@2 = 1")
+    return card
+
+
+def _yard(card, left, top, path, colour, cell=17):
+    """Seven by seven squares with the way of a robot, its start and the barn."""
+    card.grid(left, top, [[0.0] * 7] * 7, cell, c.TOKEN)
+    at = [(left + cell * (x + 0.5), top + cell * (6 - y + 0.5)) for x, y in path]
+    card.fill(left + 3 * cell, top + 4 * cell, cell, cell, c.HERE)
+    card.arrow(*at, colour=colour, width=2.5)
+    card.dot(*at[0], 4, c.INK)

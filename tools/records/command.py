@@ -31,6 +31,7 @@ from tinygpt.checkpoint import CheckpointError
 from tinygpt.config import TrainError, configure
 from tinygpt.corpora import CorpusError
 from tools.records import (
+    code,
     data,
     decoding,
     gpu,
@@ -65,6 +66,7 @@ RUNS = {
     "decoding": decoding.decoding,
     "decoding-speed": decoding.speed,
     "serving": serving.serving,
+    "code": code.code,
 }
 ON_GPU = {"gpt2-small-step": gpu.gpt2_small_step, "story-gpu": storyland.story}
 # These need nanoGPT's code, too.
