@@ -81,8 +81,9 @@ class _Sentence:
     parts: tuple  # characters, and slots (fact, column)
 
     @property
-    def claims(self) -> set[str]:
-        return self.holds.keys() | {part[0] for part in self.parts if isinstance(part, tuple)}
+    def claims(self) -> frozenset[str]:
+        said = {part[0] for part in self.parts if isinstance(part, tuple)}
+        return frozenset(self.holds.keys() | said)
 
 
 class Chinese:
@@ -115,6 +116,9 @@ class Chinese:
                         _Sentence(weight, holds, self._parts(text))
                         for weight, text in _expanded(*_weighted(line), parts)
                     ]
+        self._by_claims: dict[frozenset[str], list[_Sentence]] = {}
+        for sentence in self._sentences:
+            self._by_claims.setdefault(sentence.claims, []).append(sentence)
 
     def _know(self, facts: str, forms: dict[str, dict[str, str]]) -> None:
         self.words |= dict.fromkeys(facts.split(), _Words(forms))
@@ -130,8 +134,8 @@ class Chinese:
     def sentences(self, facts: Mapping[str, str]) -> dict[str, float]:
         """Every way to say these facts and no others, with its probability; empty if none."""
         found: dict[str, int] = {}
-        for sentence in self._sentences:
-            if sentence.claims == facts.keys() and sentence.holds.items() <= facts.items():
+        for sentence in self._by_claims.get(frozenset(facts), ()):
+            if sentence.holds.items() <= facts.items():
                 said = self._said(sentence, facts)
                 if said is not None:
                     found[said] = found.get(said, 0) + sentence.weight
@@ -246,7 +250,8 @@ def examples(seed: int, into: str = CHINESE) -> Iterator[Example]:
 
 def _examples(seed: int, into: str, choice: Random) -> Iterator[Example]:
     for one in summaries.examples(seed):
-        told = facts(one.output)
+        claimed = one.claimed[one.output]
+        told = {fact: one.facts[fact] for fact in sorted(claimed)}
         chinese = of_storyland().sentences(told)
         if not chinese:
             raise PageError(f"the page has no sentence for {told}")
@@ -254,7 +259,7 @@ def _examples(seed: int, into: str, choice: Random) -> Iterator[Example]:
         if into == CHINESE:
             yield Example(one.story, one.output, said, chinese, told)
         else:
-            right = {text: p for text, p in one.right.items() if facts(text) == told}
+            right = {text: p for text, p in one.right.items() if one.claimed[text] == claimed}
             right = {text: p / sum(right.values()) for text, p in right.items()}
             yield Example(one.story, said, one.output, right, told)
 

@@ -42,6 +42,7 @@ from tools.records import (
     step,
     storyland,
     training,
+    translation,
 )
 from tools.records.job import Job, Unfinished
 
@@ -63,6 +64,8 @@ RUNS = {
     "retrieval": retrieval.retrieval,
     "decoding": decoding.decoding,
     "decoding-speed": decoding.speed,
+    "translation": translation.translation,
+    "summary": translation.summary,
 }
 ON_GPU = {"gpt2-small-step": gpu.gpt2_small_step, "story-gpu": storyland.story}
 # These need nanoGPT's code, too.
