@@ -253,7 +253,7 @@ def test_an_output_that_is_no_text_is_refused(many):
         ("plot=a\n  {heroine}来了。", "nothing is known of 'heroine' with the form ''"),
         ("plot=a\n  {hero.m}来了。", "nothing is known of 'hero' with the form 'm'"),
         ("plot=a\n  {hero}<went>。", "the page has no part called 'went'"),
-        ("list thing (thing): m\n  kite  风筝", "kite: give the Chinese of kite, and its"),
+        ("list thing (thing): m\n  kite  风筝", "kite  风筝: give the Chinese of kite, and its"),
     ],
 )
 def test_a_page_that_has_no_meaning_is_refused(line, message):
@@ -264,3 +264,22 @@ def test_a_page_that_has_no_meaning_is_refused(line, message):
 def test_what_the_documentation_shows_is_what_comes_out():
     failed, tried = doctest.testmod(chinese)
     assert failed == 0 < tried
+
+
+def test_one_wrong_changes_one_fact_and_no_other_word(many):
+    rng = random.Random(0)
+    for example in many[:200]:
+        said = chinese.one_wrong(example, rng)
+        (claimed,) = chinese.of_storyland().read(said)
+        assert claimed.keys() == example.facts.keys()
+        changed = [fact for fact in claimed if claimed[fact] != example.facts[fact]]
+        assert len(changed) == 1, (said, example.output)
+        assert claimed[changed[0]] not in example.facts.values()
+        assert score(example, said) == pytest.approx(1 - 1 / len(example.facts))
+        ways = [list(chinese.of_storyland().sentences(told)) for told in (example.facts, claimed)]
+        assert ways[0].index(example.output) == ways[1].index(said)
+
+
+def test_one_wrong_is_for_chinese():
+    with pytest.raises(ValueError, match="this is no Chinese: '"):
+        chinese.one_wrong(next(chinese.examples(1, into="English")), random.Random(0))

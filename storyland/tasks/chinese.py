@@ -280,3 +280,21 @@ def score(example: Example, output: str) -> float:
         return 0.0
     right = sum(example.facts.get(fact) == value for fact, value in claimed.items())
     return right / len(claimed.keys() | example.facts.keys())
+
+
+def one_wrong(example: Example, rng: Random) -> str:
+    """The Chinese of an example in the same words, but for one fact, which is another.
+
+    ValueError for an example that is translated into English.
+    """
+    page = of_storyland()
+    ways = list(page.sentences(example.facts))
+    if example.output not in ways:
+        raise ValueError(f"this is no Chinese: {example.output!r}")
+    while True:
+        fact = rng.choice([name for name in example.facts if name in page.words])
+        other = rng.choice([*page.words[fact].forms[""]])
+        changed = list(page.sentences(example.facts | {fact: other}))
+        # Nobody is to appear twice, and the new value is to have the same sentences.
+        if other not in example.facts.values() and len(changed) == len(ways):
+            return changed[ways.index(example.output)]
