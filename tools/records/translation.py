@@ -27,7 +27,7 @@ from tools.records.job import Job, once
 PLOTS = ("cake", "lost", "noise", "race", "work")
 TRAIN, VALID, TEST = 3000, 150, 200  # sentences of the stories of seeds 1, 2 and 3
 STEPS, BATCH, LONGER = 300, 16, 600
-RATES = (0.003, 0.01, 0.03, 0.09)  # Muon's; AdamW's are a sixth of it, and for embeddings two thirds
+RATES = (0.003, 0.01, 0.03, 0.09)  # Muon's; AdamW's are a sixth, and for embeddings two thirds
 SEEDS = range(3)
 WIDTH, HEADS, LONGEST = 48, 2, 60  # the most tokens that are written
 KINDS = ("decoder-only", "encoder-decoder")
