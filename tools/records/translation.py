@@ -208,7 +208,7 @@ def translation(job: Job) -> dict:
 # Summaries ---------------------------------------------------------------------------------------
 
 SUMMARY_STEPS, SUMMARY_BATCH, SUMMARY_RATE = 150, 8, 2e-3
-STORIES, ASKED, CHINESE_ASKED = 150, 16, 16
+STORIES, ASKED = 150, 10
 SHOTS = (0, 3)
 IN_ONE = "Summarize the story in one sentence."
 TO_CHINESE = "Translate into Chinese."
@@ -256,14 +256,14 @@ def summary(job: Job) -> dict:
     asked = [one.input.strip() for one in test[:ASKED]]
     real_said = {
         str(count): once(job.out, {"shots": count}, lambda count=count: {
-            "said": ask(real, IN_ONE, given[:count], asked, 45)
+            "said": ask(real, IN_ONE, given[:count], asked, 40)
         })["said"] for count in SHOTS
     }  # fmt: skip
-    pairs, few = sentences(3, CHINESE_ASKED), sentences(2, max(SHOTS))
+    pairs, few = sentences(3, ASKED), sentences(2, max(SHOTS))
     given = [(one.input, one.output) for one in few]
     real_chinese = {
         str(count): once(job.out, {"into Chinese": count}, lambda count=count: {
-            "said": ask(real, TO_CHINESE, given[:count], [one.input for one in pairs], 60)
+            "said": ask(real, TO_CHINESE, given[:count], [one.input for one in pairs], 40)
         })["said"] for count in SHOTS
     }  # fmt: skip
     marks = [summaries.score(one, text) for one, text in zip(test, said, strict=True)]
