@@ -156,7 +156,7 @@ def sentences(seed: int, count: int, into: str = "Chinese") -> list[Example]:
 def translation(job: Job) -> dict:
     """A decoder alone and an encoder-decoder of equal size learn to translate from 3,000 pairs:
     four learning rates each, chosen by validation loss, then three seeds; both directions; and
-    once twice as long."""
+    once twice as long each."""
     sets = {into: [sentences(1, TRAIN, into), sentences(2, VALID, into), sentences(3, TEST, into)]
             for into in ("Chinese", "English")}
     tokens = Tokens(text for many in sets.values() for some in many for one in some
@@ -183,7 +183,7 @@ def translation(job: Job) -> dict:
                       key=lambda one: one["valid_nats"])["rate"] for kind in KINDS}
     more = [run(kind, "Chinese", best[kind], seed) for seed in SEEDS[1:] for kind in KINDS]
     back = [run(kind, "English", best[kind], 0) for kind in KINDS]
-    longer = [run(kind, "Chinese", best[kind], 0, LONGER) for kind in KINDS]
+    longer = [run(kind, into, best[kind], 0, LONGER) for into in sets for kind in KINDS]
     runs = tried + more + back + longer
     for one in runs:
         if one["rate"] != best[one["kind"]]:
@@ -207,8 +207,8 @@ def translation(job: Job) -> dict:
 
 # Summaries ---------------------------------------------------------------------------------------
 
-SUMMARY_STEPS, SUMMARY_BATCH, SUMMARY_RATE = 150, 8, 2e-3
-STORIES, ASKED = 150, 10
+SUMMARY_STEPS, SUMMARY_BATCH, SUMMARY_RATE = 60, 8, 2e-3
+STORIES, ASKED = 100, 6
 SHOTS = (0, 3)
 IN_ONE = "Summarize the story in one sentence."
 TO_CHINESE = "Translate into Chinese."
@@ -245,7 +245,7 @@ def ask(real, instruction: str, shown: Sequence[tuple[str, str]], inputs: Sequen
 
 
 def summary(job: Job) -> dict:
-    """story-base tuned on 1,200 summaries, and SmolLM2 asked for summaries and translations, with
+    """story-base tuned on 480 summaries, and SmolLM2 asked for summaries and translations, with
     none and with three examples."""
     model, tokenizer = tuned()
     described = records.write_model(job.out, model)
