@@ -18,8 +18,7 @@ from tinygpt.generate import generate
 from tinygpt.pretrained import pretrained
 from tinygpt.speculate import speculative
 from tinygpt.tokenizer import BPETokenizer
-from tinygpt.train.tune import Pairs
-from tools.records import in_context, retrieval, translation
+from tools.records import in_context, retrieval
 
 # 4-applications/generating -----------------------------------------------------------------------
 
@@ -227,26 +226,3 @@ def rouge_prefers_another_hero_to_other_words(seed: int) -> float:
         for name, said in ("wrong", wrong), ("right", right):
             marks[name].append(scorer.score(one.output, said)["rougeL"].fmeasure)
     return _ranked_wrong(marks["wrong"], marks["right"])
-
-
-@headline(
-    page="4-applications/translation-and-summary",
-    claim="Of two translators of equal size, after equal steps at the learning rate that was best "
-    "for both, the decoder alone translates more sentences exactly than the encoder-decoder.",
-    effect="share of sentences with every fact right, decoder-only less encoder-decoder",
-    above=0.0,
-)
-def a_decoder_alone_learns_to_translate_sooner(seed: int) -> float:
-    """Three thousand fresh sentences to learn from, a hundred and fifty others to translate."""
-    every = translation.sentences(seed, 3150)
-    fit, test = every[:3000], every[3000:]
-    tokens = translation.Tokens(text for one in every for text in (one.input, one.output))
-    pairs = Pairs.of([(one.input, one.output) for one in fit], tokens, translation.BATCH, seed=seed)
-    exact = {}
-    for kind in translation.KINDS:
-        model = translation.translator(kind, tokens.vocab_size, seed)
-        translation.train(model, pairs, 0.01)
-        said = translation.translate(model, tokens, [one.input for one in test])
-        marks = [chinese.score(one, text) for one, text in zip(test, said, strict=True)]
-        exact[kind] = np.mean(np.array(marks) == 1)
-    return float(exact["decoder-only"] - exact["encoder-decoder"])
