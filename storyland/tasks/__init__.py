@@ -19,6 +19,7 @@ no such stories: they have a grammar of their own.)
     sentiment   the mood of a story, with the exact P(mood given text)
     entities    the role of each word: person, place, animal, thing
     robots      what a robot is to do; the program that makes it do so
+    chinese     a summary's sentence in Chinese with the same facts, and back
 
 What a task asks and says is written on a page beside it, as the stories are; `frame.py` reads it
 together with theirs. The grammar knows nothing of the tasks.

@@ -36,6 +36,7 @@ class Example(frame.Example):
     facts: dict[str, str]  # what any of them claims: the plot, who, what, where, how many
     key: frozenset[str]  # the names of the facts that every one of them claims
     names: dict[str, frozenset[str]]  # fact that each of them names: its names, in small letters
+    claimed: dict[str, frozenset[str]]  # right summary: the names of the facts that it claims
 
     @property
     def outputs(self) -> dict[str, float]:
@@ -96,8 +97,8 @@ class Summaries:
             story = self.world.story(written)
             yield Example(story, story.text, output, right, *self._claimed(ways))
 
-    def _claimed(self, ways: list[_Way]) -> tuple[dict, frozenset[str], dict]:
-        """The last three fields of an example."""
+    def _claimed(self, ways: list[_Way]) -> tuple[dict, frozenset[str], dict, dict]:
+        """The last four fields of an example."""
         every = frozenset.intersection(*(way.claims for way in ways))
         named = frozenset.intersection(*(frozenset(fact for fact, _ in way.names) for way in ways))
         facts, names = {}, {}
@@ -108,7 +109,8 @@ class Summaries:
                 if fact in named:
                     names.setdefault(self._name(fact), set()).add(name)
         return (dict(sorted(facts.items())), frozenset(map(self._name, every)),
-                {fact: frozenset(said) for fact, said in sorted(names.items())})
+                {fact: frozenset(said) for fact, said in sorted(names.items())},
+                {join(way.words): frozenset(map(self._name, way.claims)) for way in ways})
 
     def _name(self, fact: int) -> str:
         return self.world.grammar.facts[fact]

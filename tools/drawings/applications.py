@@ -179,3 +179,40 @@ def _yard(card, left, top, path, colour, cell=17):
     card.fill(left + 3 * cell, top + 4 * cell, cell, cell, c.HERE)
     card.arrow(*at, colour=colour, width=2.5)
     card.dot(*at[0], 4, c.INK)
+def translation_and_summary():
+    """Who may look at whom while a sentence is translated.
+
+    Two squares of eight rows and eight columns. A row is a place that looks, a column what it looks
+    at; a filled cell lets it. The first three rows and columns are the English, Mia, helped, her;
+    the five below them are the Chinese, a character each, 米娅帮了她.
+
+    Left, decoder-only: four blocks, and each reads both texts with the same weights. The cells on
+    and below the diagonal are filled. The word helped looks at Mia and at itself, and not at her,
+    though the whole English sentence is there.
+
+    Right, encoder-decoder. At the top left the encoder, a full square of three by three: each
+    English word looks at all three. Below it cross-attention, a full rectangle: each Chinese
+    character looks at all of the English. At the bottom right the decoder, a triangle: each
+    character looks at those before it and at itself. The three have weights of their own; there are
+    two blocks that read and two that write.
+    """
+    card = Canvas(translation_and_summary, 372)
+    size, top, words = 28, 84, [*("Mia", "helped", "her"), *"米娅帮了她"]
+    for left, title, below in (
+        (92, "decoder-only", "four blocks for both texts"),
+        (402, "encoder-decoder", "two blocks read, two write"),
+    ):
+        card.text(left + 4 * size, 28, title, weight="600")
+        card.aside(left + 1.5 * size, 62, "English")
+        card.aside(left + 5.5 * size, 62, "Chinese")
+        for i, word in enumerate(words):
+            card.aside(left - 8, top + (i + 0.5) * size, word, anchor="end")
+        card.aside(left + 4 * size, top + 8 * size + 26, below)
+    causal = [[0.6 if j <= i else None for j in range(8)] for i in range(8)]
+    card.grid(92, top, causal, size)
+    card.grid(402, top, [[0.2] * 3] * 3, size)
+    card.grid(402, top + 3 * size, [[0.9] * 3] * 5, size)
+    triangle = [[0.6 if j <= i else None for j in range(5)] for i in range(5)]
+    card.grid(402 + 3 * size, top + 3 * size, triangle, size)
+    card.aside(402 + 5.5 * size, top + 1.5 * size, "the encoder")
+    return card

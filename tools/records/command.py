@@ -44,6 +44,7 @@ from tools.records import (
     step,
     storyland,
     training,
+    translation,
 )
 from tools.records.job import Job, Unfinished
 
@@ -67,6 +68,8 @@ RUNS = {
     "decoding-speed": decoding.speed,
     "serving": serving.serving,
     "code": code.code,
+    "translation": translation.translation,
+    "summary": translation.summary,
 }
 ON_GPU = {"gpt2-small-step": gpu.gpt2_small_step, "story-gpu": storyland.story}
 # These need nanoGPT's code, too.
