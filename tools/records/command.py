@@ -33,6 +33,7 @@ from tinygpt.corpora import CorpusError
 from tools.records import (
     data,
     decoding,
+    fine_tuning,
     gpu,
     in_context,
     isoflop,
@@ -63,6 +64,7 @@ RUNS = {
     "retrieval": retrieval.retrieval,
     "decoding": decoding.decoding,
     "decoding-speed": decoding.speed,
+    "fine-tuning": fine_tuning.fine_tuning,
 }
 ON_GPU = {"gpt2-small-step": gpu.gpt2_small_step, "story-gpu": storyland.story}
 # These need nanoGPT's code, too.
