@@ -30,6 +30,7 @@ PAGES = {
     "chapters/3-training/copies-and-tables.ipynb": better.copies_and_tables,
     "chapters/3-training/is-it-better.ipynb": better.is_it_better,
     "chapters/4-applications/generating.ipynb": applications.generating,
+    "chapters/4-applications/fine-tuning.ipynb": applications.fine_tuning,
 }
 
 

@@ -142,12 +142,12 @@ def features(body: GPT, ids: list[Tensor]) -> Tensor:
     return found
 
 
-def probe(x: Tensor, y: Tensor, penalty: float):
+def probe(x: Tensor, y: Tensor, penalty: float, kinds: int = len(sentiment.moods())):
     """A linear classifier on features x (N, d) that stay as they are: a function from (M, d) to
-    logits. Features are scaled, and `penalty` pulls its weights to zero."""
+    logits (M, kinds). Features are scaled, and `penalty` pulls its weights to zero."""
     mean, std = x.mean(dim=0), x.std(dim=0) + 1e-6
-    weight = torch.zeros(x.shape[1], len(sentiment.moods()), requires_grad=True)
-    bias = torch.zeros(len(sentiment.moods()), requires_grad=True)
+    weight = torch.zeros(x.shape[1], kinds, requires_grad=True)
+    bias = torch.zeros(kinds, requires_grad=True)
     optimiser = torch.optim.LBFGS([weight, bias], max_iter=100, line_search_fn="strong_wolfe")
     scaled = (x - mean) / std
 
