@@ -40,8 +40,7 @@ DRAWS = 10  # of labels, where they cost nothing: for counted words
 MANY = 10_000
 # How often a label is seen. GPT, whole, takes four times as long as three blocks of BERT.
 PASSES = {"BERT": {10: 10, 100: 10, 1000: 1}, "GPT": {100: 2}}
-SEARCH = 100  # labels
-SEARCH_PASSES = {"BERT": 10, "GPT": 1}
+SEARCH = 100  # labels, each as often as in what is searched for, and with GPT once
 NUM_VALID, NUM_TEST, NUM_TOLD = 100, 200, 40
 BATCH = 8
 RANK, ALPHA = 4, 8.0
@@ -306,12 +305,11 @@ def posterior_of_test() -> Tensor:
     return posterior(examples(TEST, NUM_TEST))
 
 
-def search(method: str, blocks: int | None, job: Job) -> dict[float, float]:
+def search(method: str, blocks: int | None, passes: int, job: Job) -> dict[float, float]:
     """The nats of validation stories by learning rate; the best is at no edge."""
     few = examples(SEARCHED, 16 if job.rehearsal else SEARCH)
     valid = examples(VALID, 8 if job.rehearsal else NUM_VALID)
     tried: dict[float, float] = {}
-    passes = 1 if job.rehearsal else SEARCH_PASSES[kind(method)]
 
     def nats(rate: float) -> dict:
         model = tuned(method, few, passes, rate, 0, blocks)
@@ -320,7 +318,7 @@ def search(method: str, blocks: int | None, job: Job) -> dict[float, float]:
 
     def look(step: int) -> None:
         rate = float(f"{RATES[method] * 3.0**step:.1g}")
-        run = {"search": method, "rate": rate, "blocks": blocks}
+        run = {"search": method, "rate": rate, "blocks": blocks, "passes": passes}
         tried[step] = once(job.out, run, partial(nats, rate))["nats"]
 
     for step in (0,) if job.rehearsal else (-1, 0, 1):
@@ -386,16 +384,18 @@ def fine_tuning(job: Job) -> dict:
         for method, name in (("BERT, probe", "story-bert"), ("GPT, probe", "story-base"))
     }
     blocks = {m: probed["BERT, probe"]["block"] if m.startswith("BERT") else None for m in RATES}
-    searched: dict[str, dict[float, float]] = {}
+    searched: dict[str, dict[int, dict[float, float]]] = {}  # by how often a label is seen
     runs: dict[str, dict[int, list]] = {}
 
     def run(method: str, counts: Iterable[int], like: str | None = None) -> None:
         like = like or method  # whose rate it has
-        if like not in searched:
-            searched[like] = search(like, blocks[like], job)
-        rate = min(searched[like], key=searched[like].get)
         for count, seed in product(counts, seeds):
             passes = 1 if job.rehearsal else PASSES[kind(method)][count]
+            tries = searched.setdefault(like, {})
+            seen = passes if kind(method) == "BERT" else 1
+            if seen not in tries:
+                tries[seen] = search(like, blocks[like], seen, job)
+            rate = min(tries[seen], key=tries[seen].get)
             key = {
                 "method": method, "count": count, "passes": passes, "rate": rate, "seed": seed,
                 "blocks": blocks[like],
@@ -421,7 +421,7 @@ def fine_tuning(job: Job) -> dict:
     return {
         "test": {"seed": TEST, "stories": NUM_TEST},
         "training": {"passes": PASSES, "batch_size": BATCH, "rank": RANK, "alpha": ALPHA},
-        "search": {"labels": SEARCH, "passes": SEARCH_PASSES, "nats": searched},
+        "search": {"labels": SEARCH, "nats": searched},
         "blocks": blocks,
         "bayes": round(truth.max(dim=1).values.mean().item(), 4),
         "commonest": judged(torch.bincount(labels(pool)).float().expand(NUM_TEST, -1), truth),
