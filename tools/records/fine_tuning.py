@@ -50,6 +50,7 @@ RATES = {  # where the search begins
     "GPT": 3e-4,
     "GPT, LoRA": 3e-3,
 }
+GENTLE = "GPT, LoRA, a tenth of the rate"
 PENALTIES = (0.1, 1.0, 10.0, 100.0)  # of a probe's weights
 REAL = in_context.NAME
 REAL_SEED, REAL_STORIES, REAL_RATE = 305, (16,), 1e-3
@@ -396,6 +397,7 @@ def fine_tuning(job: Job) -> dict:
             if seen not in tries:
                 tries[seen] = search(like, blocks[like], seen, job)
             rate = min(tries[seen], key=tries[seen].get)
+            rate = rate / 10 if method == GENTLE else rate
             key = {
                 "method": method, "count": count, "passes": passes, "rate": rate, "seed": seed,
                 "blocks": blocks[like],
@@ -408,6 +410,7 @@ def fine_tuning(job: Job) -> dict:
     smollm = once(job.out, {"real": REAL_STORIES}, partial(real, job))
     for method in ("GPT", "GPT, LoRA"):
         run(method, few)
+    run(GENTLE, few, like="GPT, LoRA")
     run("GPT, told as well", few, like="GPT")
     run("BERT from nothing", (10,) if job.rehearsal else (1000,))
     pool, test = examples(LABELLED, MANY), examples(TEST, NUM_TEST)
