@@ -46,7 +46,6 @@ BATCH = 8
 RANK, ALPHA = 4, 8.0
 RATES = {  # where the search begins
     "BERT": 1e-3,
-    "BERT from nothing": 1e-3,
     "GPT": 3e-4,
     "GPT, LoRA": 3e-3,
 }
@@ -232,8 +231,6 @@ def start(method: str, seed: int, blocks: int | None) -> Classifier:
     """What a method trains, as it begins; of BERT the first blocks alone."""
     torch.manual_seed(seed)
     body, _ = records.load("story-bert" if method.startswith("BERT") else "story-base")
-    if method == "BERT from nothing":
-        body = GPT(body.config)
     if method.startswith("BERT"):
         body.blocks = body.blocks[:blocks]
     model = Classifier(body)
@@ -377,8 +374,8 @@ def real(job: Job) -> dict:
 
 
 def fine_tuning(job: Job) -> dict:
-    """The mood of a story from labels: probes, fine-tuning, LoRA, from nothing, and counted words;
-    what GPT forgets of telling; and SmolLM2 with LoRA on stories."""
+    """The mood of a story from labels: probes, fine-tuning, LoRA, and counted words; what GPT
+    forgets of telling; and SmolLM2 with LoRA on stories."""
     seeds = SEEDS[: 1 if job.rehearsal else None]
     probed = {
         method: once(job.out, {"probes": name}, partial(probes, name, job))
@@ -412,7 +409,6 @@ def fine_tuning(job: Job) -> dict:
         run(method, few)
     run(GENTLE, few, like="GPT, LoRA")
     run("GPT, told as well", few, like="GPT")
-    run("BERT from nothing", (10,) if job.rehearsal else (1000,))
     pool, test = examples(LABELLED, MANY), examples(TEST, NUM_TEST)
     truth = posterior_of_test()
     words = {
