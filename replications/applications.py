@@ -1,6 +1,7 @@
 """Part 4's headlines: what is done with a trained model, each as a function of a fresh seed."""
 
 import random
+from bisect import bisect_left
 from functools import cache
 from itertools import islice
 
@@ -13,6 +14,7 @@ import storyland
 from replications import headline
 from storyland.tasks import robots, summaries
 from storyland.tasks import chinese, summaries
+from storyland.tasks import entities, sentiment, summaries
 from tinygpt import records
 from tinygpt.corpora import corpus
 from tinygpt.generate import generate
@@ -22,6 +24,7 @@ from tinygpt.speculate import speculative
 from tinygpt.tokenizer import BPETokenizer
 from tools.records import in_context, retrieval, serving
 from tools.records import code, in_context, retrieval
+from tools.records import fine_tuning, in_context, retrieval
 
 # 4-applications/generating -----------------------------------------------------------------------
 
@@ -337,3 +340,67 @@ def rouge_prefers_another_hero_to_other_words(seed: int) -> float:
         for name, said in ("wrong", wrong), ("right", right):
             marks[name].append(scorer.score(one.output, said)["rougeL"].fmeasure)
     return _ranked_wrong(marks["wrong"], marks["right"])
+# 4-applications/fine-tuning ----------------------------------------------------------------------
+
+
+@headline(
+    page="4-applications/fine-tuning",
+    claim="From a hundred labels a linear layer on what BERT holds at a story's end, after its "
+    "second block, learns the mood better than counting words does.",
+    effect="chance to be right, the probe's less that of counted words",
+    above=0.05,
+)
+def a_probe_on_bert_needs_fewer_labels_than_counting(seed: int) -> float:
+    """A hundred fresh labels, two hundred other stories, marked by the exact posterior."""
+    found = list(islice(sentiment.examples(seed), 300))
+    taught, asked = found[:100], found[100:]
+    body, _ = records.load("story-bert")
+    body.blocks = body.blocks[:2]
+    x, new = (
+        fine_tuning.features(body, fine_tuning.ids_of(part, body.config.causal))[-1]
+        for part in (taught, asked)
+    )
+    truth = fine_tuning.posterior(asked)
+    read = fine_tuning.probe(x, fine_tuning.labels(taught), penalty=10.0)
+    counted = fine_tuning.counted(taught, asked)
+    return fine_tuning.judged(read(new), truth) - fine_tuning.judged(counted, truth)
+
+
+@torch.no_grad()
+def _word_states(found: list[entities.Example]) -> list[torch.Tensor]:
+    """The state of each word's last token in story-base, after its third block."""
+    body, _ = records.load("story-base")
+    body.blocks, body.norm = body.blocks[:3], torch.nn.Identity()
+    states = []
+    for one in found:
+        ends = _tokenizer().ends(one.input)
+        words = [len(storyland.join(one.words[: i + 1])) for i in range(len(one.words))]
+        places = [1 + min(bisect_left(ends, end), len(ends) - 1) for end in words]
+        ids = torch.tensor([_tokenizer().encode("\n" + one.input)])
+        states.append(body.hidden(ids)[0, places])
+    return states
+
+
+@headline(
+    page="4-applications/fine-tuning",
+    claim="From five stories a linear layer on GPT's states finds names far better than a table "
+    "of the words seen: by more than 0.2 of F1.",
+    effect="F1 by span, the probe's less the table's",
+    above=0.2,
+)
+def five_stories_are_enough_to_find_names(seed: int) -> float:
+    """Five fresh stories with roles, and forty others."""
+    found = list(islice(entities.examples(seed), 45))
+    taught, asked, kinds = found[:5], found[5:], ["", *entities.roles()]
+    roles = torch.tensor([kinds.index(role) for one in taught for role in one.roles])
+    x, new = torch.cat(_word_states(taught)), _word_states(asked)
+    read = fine_tuning.probe(x, roles, penalty=1.0, kinds=len(kinds))
+    probed = [[kinds[i] for i in read(one).argmax(dim=1)] for one in new]
+    seen: dict[str, list[str]] = {}
+    for one in taught:
+        for word, role in zip(one.words, one.roles, strict=True):
+            seen.setdefault(word, []).append(role)
+    table = [
+        [max(seen[w], key=seen[w].count) if w in seen else "" for w in one.words] for one in asked
+    ]
+    return entities.f1(asked, probed) - entities.f1(asked, table)

@@ -215,4 +215,42 @@ def translation_and_summary():
     triangle = [[0.6 if j <= i else None for j in range(5)] for i in range(5)]
     card.grid(402 + 3 * size, top + 3 * size, triangle, size)
     card.aside(402 + 5.5 * size, top + 1.5 * size, "the encoder")
+def fine_tuning():
+    """What learns in a probe, in fine-tuning, and in LoRA.
+
+    The upper half has the same model three times, from the bottom up: the embedding, three blocks,
+    and a linear layer that says the mood. What learns is orange, what stays as it is is grey. On
+    the left, the probe: the linear layer alone is orange. In the middle, fine-tuning: all five
+    boxes are orange. On the right, LoRA: the embedding and the blocks are grey, the linear layer is
+    orange, and each block has two narrow orange boxes at its side, A and B.
+
+    The lower half has one matrix with LoRA. A large grey square is W, with d_out rows and d_in
+    columns. After a plus sign come a narrow orange box B, as high as W and r wide, and a flat
+    orange box A, r high and as wide as W. Their product has the shape of W. After an equals sign
+    stands one square, the merged matrix, which is W plus alpha over r times B A.
+    """
+    card = Canvas(fine_tuning, 470)
+    parts = ("embedding", "block", "block", "block", "linear")
+    for column, (label, learns) in enumerate((("probe", 1), ("fine-tuning", 5), ("LoRA", 1))):
+        x = 24 + 208 * column
+        card.text(x + 88, 26, label, weight="600")
+        for i, part in enumerate(parts):
+            y, pairs = 208 - 40 * i, label == "LoRA" and part == "block"
+            colour = c.WEIGHT if i >= len(parts) - learns else c.TOKEN
+            card.box(x, y, 112 if pairs else 176, 32, colour, part, 0.28 if colour == c.WEIGHT
+                     else 0.12)  # fmt: skip
+            if pairs:
+                for j, letter in enumerate("AB"):
+                    card.weights(x + 118 + 31 * j, y, 27, 32, letter, size=18)
+    y = 300
+    card.box(24, y, 128, 128, c.TOKEN, "$W$", 0.12, size=22)
+    card.aside(88, y + 146, "$d_{out}$ × $d_{in}$")
+    card.maths(196, y + 64, "+ α/r")
+    card.weights(244, y, 28, 128, "B")
+    card.aside(258, y + 146, "$d_{out}$ × $r$")
+    card.weights(296, y, 128, 28, "A")
+    card.aside(370, y + 46, "$r$ × $d_{in}$")
+    card.maths(456, y + 64, "=")
+    card.box(488, y, 128, 128, c.WEIGHT, "merged", 0.2)
+    card.aside(552, y + 146, "$d_{out}$ × $d_{in}$")
     return card

@@ -34,6 +34,7 @@ from tools.records import (
     code,
     data,
     decoding,
+    fine_tuning,
     gpu,
     in_context,
     isoflop,
@@ -70,6 +71,7 @@ RUNS = {
     "code": code.code,
     "translation": translation.translation,
     "summary": translation.summary,
+    "fine-tuning": fine_tuning.fine_tuning,
 }
 ON_GPU = {"gpt2-small-step": gpu.gpt2_small_step, "story-gpu": storyland.story}
 # These need nanoGPT's code, too.
