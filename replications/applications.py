@@ -12,9 +12,7 @@ from rouge_score.rouge_scorer import RougeScorer
 
 import storyland
 from replications import headline
-from storyland.tasks import robots, summaries
-from storyland.tasks import chinese, summaries
-from storyland.tasks import entities, sentiment, summaries
+from storyland.tasks import chinese, entities, robots, sentiment, summaries
 from tinygpt import records
 from tinygpt.corpora import corpus
 from tinygpt.generate import generate
@@ -22,9 +20,7 @@ from tinygpt.pass_at_k import pass_at_k
 from tinygpt.pretrained import pretrained
 from tinygpt.speculate import speculative
 from tinygpt.tokenizer import BPETokenizer
-from tools.records import in_context, retrieval, serving
-from tools.records import code, in_context, retrieval
-from tools.records import fine_tuning, in_context, retrieval
+from tools.records import code, fine_tuning, in_context, retrieval, serving
 
 # 4-applications/generating -----------------------------------------------------------------------
 
@@ -186,160 +182,6 @@ def counted_words_find_the_story_more_often(seed: int) -> float:
     return float(np.mean(counted == right) - np.mean(meant == right))
 
 
-# 4-applications/serving --------------------------------------------------------------------------
-
-
-@cache
-def _answers(seed: int) -> list[tuple[str, storyland.Story]]:
-    """A dozen fresh stories, and SmolLM2's greedy answers to the page's request for JSON."""
-    stories = list(islice(serving.told(seed), 12))
-    return list(zip(serving.batch(LOADED(serving.NAME), stories, 0.0), stories, strict=True))
-
-
-@headline(
-    page="4-applications/serving",
-    claim="Asked for one JSON object and nothing else, SmolLM2 writes in fewer than one of ten "
-    "answers what can be read as JSON as it came.",
-    effect="share of answers that are JSON as they came",
-    below=0.1,
-)
-def hardly_an_answer_is_json_as_it_came(seed: int) -> float:
-    """Twelve fresh stories."""
-    found = [serving.fault(answer, story.text) != "no JSON" for answer, story in _answers(seed)]
-# 4-applications/code -----------------------------------------------------------------------------
-
-
-def _passed(seed: int, temperature: float, k: int) -> float:
-    """pass@k of the recorded model: a hundred fresh errands, ten programs each."""
-    errands, (model, _) = list(islice(robots.examples(seed), 100)), records.load("code")
-    inputs = [one.input for one in errands for _ in range(10)]
-    programs = code.write(model, inputs, temperature, seed)
-    found = []
-    for i, errand in enumerate(errands):
-        right = sum(robots.score(errand, one) for one in programs[10 * i : 10 * i + 10])
-        found.append(pass_at_k(10, int(right), k))
-    return float(np.mean(found))
-
-
-@headline(
-    page="4-applications/serving",
-    claim="Cut out of the text around it, the JSON has all three facts of the story right in fewer "
-    "than one of five answers.",
-    effect="share of answers with all three fields right",
-    below=0.2,
-)
-def the_form_is_not_the_difficulty(seed: int) -> float:
-    """The same twelve stories."""
-    found = [
-        all(serving.right(serving.cut(answer), story.facts).values())
-        for answer, story in _answers(seed)
-    ]
-    return float(np.mean(found))
-
-
-@headline(
-    page="4-applications/serving",
-    claim="With one example in the prompt the form is learned and the content copied: more than "
-    "three of ten answers are word for word the example's.",
-    effect="share of answers that are the example's answer, of another story",
-    above=0.3,
-)
-def an_example_is_copied(seed: int) -> float:
-    """An example of its own for each seed, and eight fresh stories after it."""
-    example, *stories = islice(serving.told(seed), 9)
-    answers = serving.batch(LOADED(serving.NAME), stories, 0.0, example=example)
-    return float(np.mean([all(serving.right(text, example.facts).values()) for text in answers]))
-    page="4-applications/code",
-    claim="For one try a cold draw is better: at temperature 0.2 a program is right more often "
-    "than at 1.1, by more than five points.",
-    effect="pass@1 at 0.2 less pass@1 at 1.1",
-    above=0.05,
-)
-def one_try_is_best_cold(seed: int) -> float:
-    """The recorded model, a hundred errands, ten programs each."""
-    return _passed(seed, 0.2, 1) - _passed(seed, 1.1, 1)
-
-
-@headline(
-    page="4-applications/code",
-    claim="For ten tries a warm draw is better: ten programs at temperature 1.1 hold a right one "
-    "more often than ten at 0.2, by more than five points.",
-    effect="pass@10 at 1.1 less pass@10 at 0.2",
-    above=0.05,
-)
-def ten_tries_are_best_warm(seed: int) -> float:
-    """The recorded model, a hundred errands, ten programs each."""
-    return _passed(seed, 1.1, 10) - _passed(seed, 0.2, 10)
-
-
-@headline(
-    page="4-applications/code",
-    claim="The error message does not pay: at temperature 1.0 a second try that reads the wrong "
-    "program and its message is right less often than one that is drawn anew.",
-    effect="share of second tries that are right, with the message less drawn anew",
-    below=0.0,
-)
-def a_second_draw_beats_a_repair(seed: int) -> float:
-    """The recorded model, the first wrong program for each of 150 errands, five tries each way."""
-    errands, (model, _) = list(islice(robots.examples(seed), 150)), records.load("code")
-    first = code.write(model, [one.input for one in errands], 1.0, seed)
-    wrong = [
-        (errand, program, message)
-        for errand, program in zip(errands, first, strict=True)
-        if (message := robots.error(errand, program))
-    ]
-    shares = []
-    for inputs in ([code.to_mend(*one) for one in wrong], [errand.input for errand, *_ in wrong]):
-        again = code.write(model, [one for one in inputs for _ in range(5)], 1.0, seed + 1)
-        right = [robots.score(wrong[i // 5][0], program) for i, program in enumerate(again)]
-        shares.append(float(np.mean(right)))
-    return shares[0] - shares[1]
-# 4-applications/translation-and-summary ----------------------------------------------------------
-
-
-def _ranked_wrong(wrong: list[float], right: list[float]) -> float:
-    return float(np.mean(np.array(wrong) > np.array(right)))
-
-
-@headline(
-    page="4-applications/translation-and-summary",
-    claim="Against one reference BLEU puts a translation with one wrong fact above a right one in "
-    "other words, in more than nineteen of twenty pairs.",
-    effect="share of pairs ranked the wrong way round",
-    above=0.95,
-)
-def bleu_prefers_a_wrong_fact_to_other_words(seed: int) -> float:
-    """Three hundred fresh sentences, by sacrebleu."""
-    rng, marks = random.Random(seed), {"wrong": [], "right": []}
-    for one in islice(chinese.examples(seed), 300):
-        others = [text for text in one.outputs if text != one.output]
-        for name, said in ("wrong", chinese.one_wrong(one, rng)), ("right", rng.choice(others)):
-            found = sacrebleu.sentence_bleu(said, [one.output], tokenize="zh")
-            marks[name].append(found.score)
-    return _ranked_wrong(marks["wrong"], marks["right"])
-
-
-@headline(
-    page="4-applications/translation-and-summary",
-    claim="Against one reference ROUGE-L puts a summary of somebody else above a right one in "
-    "other words, in more than nine of ten pairs.",
-    effect="share of pairs ranked the wrong way round",
-    above=0.9,
-)
-def rouge_prefers_another_hero_to_other_words(seed: int) -> float:
-    """Three hundred fresh summaries with a hero, who is exchanged for somebody not in the story."""
-    rng, scorer = random.Random(seed), RougeScorer(["rougeL"])
-    names = [item.name for item in summaries.of_storyland().world.grammar.lists["name"].items]
-    told = (one for one in summaries.examples(seed)
-            if one.facts.get("hero") and one.facts["hero"] in one.output)
-    marks = {"wrong": [], "right": []}
-    for one in islice(told, 300):
-        other = rng.choice([name for name in names if name not in one.story.words])
-        wrong = one.output.replace(one.facts["hero"], other)
-        right = rng.choice([text for text in one.outputs if text != one.output])
-        for name, said in ("wrong", wrong), ("right", right):
-            marks[name].append(scorer.score(one.output, said)["rougeL"].fmeasure)
-    return _ranked_wrong(marks["wrong"], marks["right"])
 # 4-applications/fine-tuning ----------------------------------------------------------------------
 
 
@@ -404,3 +246,167 @@ def five_stories_are_enough_to_find_names(seed: int) -> float:
         [max(seen[w], key=seen[w].count) if w in seen else "" for w in one.words] for one in asked
     ]
     return entities.f1(asked, probed) - entities.f1(asked, table)
+
+
+# 4-applications/translation-and-summary ----------------------------------------------------------
+
+
+def _ranked_wrong(wrong: list[float], right: list[float]) -> float:
+    return float(np.mean(np.array(wrong) > np.array(right)))
+
+
+@headline(
+    page="4-applications/translation-and-summary",
+    claim="Against one reference BLEU puts a translation with one wrong fact above a right one in "
+    "other words, in more than nineteen of twenty pairs.",
+    effect="share of pairs ranked the wrong way round",
+    above=0.95,
+)
+def bleu_prefers_a_wrong_fact_to_other_words(seed: int) -> float:
+    """Three hundred fresh sentences, by sacrebleu."""
+    rng, marks = random.Random(seed), {"wrong": [], "right": []}
+    for one in islice(chinese.examples(seed), 300):
+        others = [text for text in one.outputs if text != one.output]
+        for name, said in ("wrong", chinese.one_wrong(one, rng)), ("right", rng.choice(others)):
+            found = sacrebleu.sentence_bleu(said, [one.output], tokenize="zh")
+            marks[name].append(found.score)
+    return _ranked_wrong(marks["wrong"], marks["right"])
+
+
+@headline(
+    page="4-applications/translation-and-summary",
+    claim="Against one reference ROUGE-L puts a summary of somebody else above a right one in "
+    "other words, in more than nine of ten pairs.",
+    effect="share of pairs ranked the wrong way round",
+    above=0.9,
+)
+def rouge_prefers_another_hero_to_other_words(seed: int) -> float:
+    """Three hundred fresh summaries with a hero, who is exchanged for somebody not in the story."""
+    rng, scorer = random.Random(seed), RougeScorer(["rougeL"])
+    names = [item.name for item in summaries.of_storyland().world.grammar.lists["name"].items]
+    told = (one for one in summaries.examples(seed)
+            if one.facts.get("hero") and one.facts["hero"] in one.output)
+    marks = {"wrong": [], "right": []}
+    for one in islice(told, 300):
+        other = rng.choice([name for name in names if name not in one.story.words])
+        wrong = one.output.replace(one.facts["hero"], other)
+        right = rng.choice([text for text in one.outputs if text != one.output])
+        for name, said in ("wrong", wrong), ("right", right):
+            marks[name].append(scorer.score(one.output, said)["rougeL"].fmeasure)
+    return _ranked_wrong(marks["wrong"], marks["right"])
+
+
+# 4-applications/code -----------------------------------------------------------------------------
+
+
+def _passed(seed: int, temperature: float, k: int) -> float:
+    """pass@k of the recorded model: a hundred fresh errands, ten programs each."""
+    errands, (model, _) = list(islice(robots.examples(seed), 100)), records.load("code")
+    inputs = [one.input for one in errands for _ in range(10)]
+    programs = code.write(model, inputs, temperature, seed)
+    found = []
+    for i, errand in enumerate(errands):
+        right = sum(robots.score(errand, one) for one in programs[10 * i : 10 * i + 10])
+        found.append(pass_at_k(10, int(right), k))
+    return float(np.mean(found))
+
+
+@headline(
+    page="4-applications/code",
+    claim="For one try a cold draw is better: at temperature 0.2 a program is right more often "
+    "than at 1.1, by more than five points.",
+    effect="pass@1 at 0.2 less pass@1 at 1.1",
+    above=0.05,
+)
+def one_try_is_best_cold(seed: int) -> float:
+    """The recorded model, a hundred errands, ten programs each."""
+    return _passed(seed, 0.2, 1) - _passed(seed, 1.1, 1)
+
+
+@headline(
+    page="4-applications/code",
+    claim="For ten tries a warm draw is better: ten programs at temperature 1.1 hold a right one "
+    "more often than ten at 0.2, by more than five points.",
+    effect="pass@10 at 1.1 less pass@10 at 0.2",
+    above=0.05,
+)
+def ten_tries_are_best_warm(seed: int) -> float:
+    """The recorded model, a hundred errands, ten programs each."""
+    return _passed(seed, 1.1, 10) - _passed(seed, 0.2, 10)
+
+
+@headline(
+    page="4-applications/code",
+    claim="The error message does not pay: at temperature 1.0 a second try that reads the wrong "
+    "program and its message is right less often than one that is drawn anew.",
+    effect="share of second tries that are right, with the message less drawn anew",
+    below=0.0,
+)
+def a_second_draw_beats_a_repair(seed: int) -> float:
+    """The recorded model, the first wrong program for each of 150 errands, five tries each way."""
+    errands, (model, _) = list(islice(robots.examples(seed), 150)), records.load("code")
+    first = code.write(model, [one.input for one in errands], 1.0, seed)
+    wrong = [
+        (errand, program, message)
+        for errand, program in zip(errands, first, strict=True)
+        if (message := robots.error(errand, program))
+    ]
+    shares = []
+    for inputs in ([code.to_mend(*one) for one in wrong], [errand.input for errand, *_ in wrong]):
+        again = code.write(model, [one for one in inputs for _ in range(5)], 1.0, seed + 1)
+        right = [robots.score(wrong[i // 5][0], program) for i, program in enumerate(again)]
+        shares.append(float(np.mean(right)))
+    return shares[0] - shares[1]
+
+
+# 4-applications/serving --------------------------------------------------------------------------
+
+
+@cache
+def _answers(seed: int) -> list[tuple[str, storyland.Story]]:
+    """A dozen fresh stories, and SmolLM2's greedy answers to the page's request for JSON."""
+    stories = list(islice(serving.told(seed), 12))
+    return list(zip(serving.batch(LOADED(serving.NAME), stories, 0.0), stories, strict=True))
+
+
+@headline(
+    page="4-applications/serving",
+    claim="Asked for one JSON object and nothing else, SmolLM2 writes in fewer than one of ten "
+    "answers what can be read as JSON as it came.",
+    effect="share of answers that are JSON as they came",
+    below=0.1,
+)
+def hardly_an_answer_is_json_as_it_came(seed: int) -> float:
+    """Twelve fresh stories."""
+    found = [serving.fault(answer, story.text) != "no JSON" for answer, story in _answers(seed)]
+    return float(np.mean(found))
+
+
+@headline(
+    page="4-applications/serving",
+    claim="Cut out of the text around it, the JSON has all three facts of the story right in fewer "
+    "than one of five answers.",
+    effect="share of answers with all three fields right",
+    below=0.2,
+)
+def the_form_is_not_the_difficulty(seed: int) -> float:
+    """The same twelve stories."""
+    found = [
+        all(serving.right(serving.cut(answer), story.facts).values())
+        for answer, story in _answers(seed)
+    ]
+    return float(np.mean(found))
+
+
+@headline(
+    page="4-applications/serving",
+    claim="With one example in the prompt the form is learned and the content copied: more than "
+    "three of ten answers are word for word the example's.",
+    effect="share of answers that are the example's answer, of another story",
+    above=0.3,
+)
+def an_example_is_copied(seed: int) -> float:
+    """An example of its own for each seed, and eight fresh stories after it."""
+    example, *stories = islice(serving.told(seed), 9)
+    answers = serving.batch(LOADED(serving.NAME), stories, 0.0, example=example)
+    return float(np.mean([all(serving.right(text, example.facts).values()) for text in answers]))

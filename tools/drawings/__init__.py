@@ -30,10 +30,10 @@ PAGES = {
     "chapters/3-training/copies-and-tables.ipynb": better.copies_and_tables,
     "chapters/3-training/is-it-better.ipynb": better.is_it_better,
     "chapters/4-applications/generating.ipynb": applications.generating,
-    "chapters/4-applications/serving.ipynb": applications.serving,
-    "chapters/4-applications/code.ipynb": applications.code,
-    "chapters/4-applications/translation-and-summary.ipynb": applications.translation_and_summary,
     "chapters/4-applications/fine-tuning.ipynb": applications.fine_tuning,
+    "chapters/4-applications/translation-and-summary.ipynb": applications.translation_and_summary,
+    "chapters/4-applications/code.ipynb": applications.code,
+    "chapters/4-applications/serving.ipynb": applications.serving,
 }
 
 

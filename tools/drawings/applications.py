@@ -63,53 +63,86 @@ def generating():
     return card
 
 
-def serving():
-    """Many programs ask, one model answers, and a queue lies between them.
+def fine_tuning():
+    """What learns in a probe, in fine-tuning, and in LoRA.
 
-    On the left are three programs, each with a question: boxes labelled a page, a script and an
-    app. Their arrows meet at a box called the guard, which asks who it is and how much it sends. An
-    arrow turns away from the guard to the words 400 and 403: what is wrong is refused there.
+    The upper half has the same model three times, from the bottom up: the embedding, three blocks,
+    and a linear layer that says the mood. What learns is orange, what stays as it is is grey. On
+    the left, the probe: the linear layer alone is orange. In the middle, fine-tuning: all five
+    boxes are orange. On the right, LoRA: the embedding and the blocks are grey, the linear layer is
+    orange, and each block has two narrow orange boxes at its side, A and B.
 
-    Behind the guard lies the queue, a row of sixteen places, drawn as small squares. Six of them
-    are taken and filled grey, the one that is being answered is yellow, the others are empty. An
-    arrow turns away before the queue to the word 429: whoever finds all places taken is told when
-    to come again. From the yellow square an arrow leads to the model, a box with one thread, which
-    reads the prompt once and then writes a token at a time.
-
-    Below, an arrow leads from the model back to the programs, with a row of tokens on it: the
-    answer is streamed. Under everything are two formulas. The time that one is inside is the time
-    in the queue and that in the model; and L = λW: how many are inside is how many come in a second
-    times how many seconds each stays.
+    The lower half has one matrix with LoRA. A large grey square is W, with d_out rows and d_in
+    columns. After a plus sign come a narrow orange box B, as high as W and r wide, and a flat
+    orange box A, r high and as wide as W. Their product has the shape of W. After an equals sign
+    stands one square, the merged matrix, which is W plus alpha over r times B A.
     """
-    card = Canvas(serving, 400)
-    for i, word in enumerate(("a page", "a script", "an app")):
-        y = 40 + 54 * i
-        card.box(20, y, 92, 38, c.TOKEN, word)
-        card.arrow((114, y + 19), (156, 113))
-    card.box(160, 84, 84, 58, c.QUIET, "guard", tint=0.0)
-    card.arrow((202, 142), (202, 186))
-    card.text(202, 202, "400, 403")
-    card.arrow((246, 113), (282, 113))
-    card.text(376, 66, "16 places")
-    for i in range(16):
-        x, y = 290 + 22 * (i % 8), 88 + 26 * (i // 8)
-        colour, tint = (c.HERE, 1.0) if i == 7 else (c.TOKEN, 0.5 if 3 <= i < 7 else 0.0)
-        card.box(x, y, 18, 20, colour, tint=tint, radius=2)
-    for i in (14, 15):
-        card.fill(291 + 22 * (i % 8), 115, 16, 18, c.TOKEN, 0.5)
-    card.arrow((264, 116), (264, 162), (300, 186))
-    card.text(330, 196, "429")
-    card.arrow((468, 98), (510, 106))
-    card.box(514, 76, 104, 74, c.WEIGHT, "", tint=0.28)
-    card.text(566, 100, "model")
-    card.aside(566, 126, "one thread", colour=c.INK)
-    card.line((566, 152), (566, 250), (462, 250))
-    middles = card.tokens(232, 250, ["The", "otter", "sat", "down"])
-    card.arrow((middles[0] - 26, 250), (66, 250), (66, 196))
-    card.aside(330, 284, "streamed, a token at a time")
-    card.text(320, 330, "time inside = time in the queue + time in the model")
-    card.maths(320, 368, "L = λ W")
+    card = Canvas(fine_tuning, 470)
+    parts = ("embedding", "block", "block", "block", "linear")
+    for column, (label, learns) in enumerate((("probe", 1), ("fine-tuning", 5), ("LoRA", 1))):
+        x = 24 + 208 * column
+        card.text(x + 88, 26, label, weight="600")
+        for i, part in enumerate(parts):
+            y, pairs = 208 - 40 * i, label == "LoRA" and part == "block"
+            colour = c.WEIGHT if i >= len(parts) - learns else c.TOKEN
+            card.box(x, y, 112 if pairs else 176, 32, colour, part, 0.28 if colour == c.WEIGHT
+                     else 0.12)  # fmt: skip
+            if pairs:
+                for j, letter in enumerate("AB"):
+                    card.weights(x + 118 + 31 * j, y, 27, 32, letter, size=18)
+    y = 300
+    card.box(24, y, 128, 128, c.TOKEN, "$W$", 0.12, size=22)
+    card.aside(88, y + 146, "$d_{out}$ × $d_{in}$")
+    card.maths(196, y + 64, "+ α/r")
+    card.weights(244, y, 28, 128, "B")
+    card.aside(258, y + 146, "$d_{out}$ × $r$")
+    card.weights(296, y, 128, 28, "A")
+    card.aside(370, y + 46, "$r$ × $d_{in}$")
+    card.maths(456, y + 64, "=")
+    card.box(488, y, 128, 128, c.WEIGHT, "merged", 0.2)
+    card.aside(552, y + 146, "$d_{out}$ × $d_{in}$")
     return card
+
+
+def translation_and_summary():
+    """Who may look at whom while a sentence is translated.
+
+    Two squares of eight rows and eight columns. A row is a place that looks, a column what it looks
+    at; a filled cell lets it. The first three rows and columns are the English, Mia, helped, her;
+    the five below them are the Chinese, a character each, 米娅帮了她.
+
+    Left, decoder-only: four blocks, and each reads both texts with the same weights. The cells on
+    and below the diagonal are filled. The word helped looks at Mia and at itself, and not at her,
+    though the whole English sentence is there.
+
+    Right, encoder-decoder. At the top left the encoder, a full square of three by three: each
+    English word looks at all three. Below it cross-attention, a full rectangle: each Chinese
+    character looks at all of the English. At the bottom right the decoder, a triangle: each
+    character looks at those before it and at itself. The three have weights of their own; there are
+    two blocks that read and two that write.
+    """
+    card = Canvas(translation_and_summary, 372)
+    size, top, words = 28, 84, [*("Mia", "helped", "her"), *"米娅帮了她"]
+    for left, title, below in (
+        (92, "decoder-only", "four blocks for both texts"),
+        (402, "encoder-decoder", "two blocks read, two write"),
+    ):
+        card.text(left + 4 * size, 28, title, weight="600")
+        card.aside(left + 1.5 * size, 62, "English")
+        card.aside(left + 5.5 * size, 62, "Chinese")
+        for i, word in enumerate(words):
+            card.aside(left - 8, top + (i + 0.5) * size, word, anchor="end")
+        card.aside(left + 4 * size, top + 8 * size + 26, below)
+    causal = [[0.6 if j <= i else None for j in range(8)] for i in range(8)]
+    card.grid(92, top, causal, size)
+    card.grid(402, top, [[0.2] * 3] * 3, size)
+    card.grid(402, top + 3 * size, [[0.9] * 3] * 5, size)
+    triangle = [[0.6 if j <= i else None for j in range(5)] for i in range(5)]
+    card.grid(402 + 3 * size, top + 3 * size, triangle, size)
+    card.aside(402 + 5.5 * size, top + 1.5 * size, "the encoder")
+    return card
+
+
 # A robot in the south-west corner looks north; the well is three squares east of it, the barn two
 # squares north of the well. Programs that send it to the barn, or do not, and what is said of them.
 PROGRAMS = {
@@ -179,78 +212,52 @@ def _yard(card, left, top, path, colour, cell=17):
     card.fill(left + 3 * cell, top + 4 * cell, cell, cell, c.HERE)
     card.arrow(*at, colour=colour, width=2.5)
     card.dot(*at[0], 4, c.INK)
-def translation_and_summary():
-    """Who may look at whom while a sentence is translated.
 
-    Two squares of eight rows and eight columns. A row is a place that looks, a column what it looks
-    at; a filled cell lets it. The first three rows and columns are the English, Mia, helped, her;
-    the five below them are the Chinese, a character each, 米娅帮了她.
 
-    Left, decoder-only: four blocks, and each reads both texts with the same weights. The cells on
-    and below the diagonal are filled. The word helped looks at Mia and at itself, and not at her,
-    though the whole English sentence is there.
+def serving():
+    """Many programs ask, one model answers, and a queue lies between them.
 
-    Right, encoder-decoder. At the top left the encoder, a full square of three by three: each
-    English word looks at all three. Below it cross-attention, a full rectangle: each Chinese
-    character looks at all of the English. At the bottom right the decoder, a triangle: each
-    character looks at those before it and at itself. The three have weights of their own; there are
-    two blocks that read and two that write.
+    On the left are three programs, each with a question: boxes labelled a page, a script and an
+    app. Their arrows meet at a box called the guard, which asks who it is and how much it sends. An
+    arrow turns away from the guard to the words 400 and 403: what is wrong is refused there.
+
+    Behind the guard lies the queue, a row of sixteen places, drawn as small squares. Six of them
+    are taken and filled grey, the one that is being answered is yellow, the others are empty. An
+    arrow turns away before the queue to the word 429: whoever finds all places taken is told when
+    to come again. From the yellow square an arrow leads to the model, a box with one thread, which
+    reads the prompt once and then writes a token at a time.
+
+    Below, an arrow leads from the model back to the programs, with a row of tokens on it: the
+    answer is streamed. Under everything are two formulas. The time that one is inside is the time
+    in the queue and that in the model; and L = λW: how many are inside is how many come in a second
+    times how many seconds each stays.
     """
-    card = Canvas(translation_and_summary, 372)
-    size, top, words = 28, 84, [*("Mia", "helped", "her"), *"米娅帮了她"]
-    for left, title, below in (
-        (92, "decoder-only", "four blocks for both texts"),
-        (402, "encoder-decoder", "two blocks read, two write"),
-    ):
-        card.text(left + 4 * size, 28, title, weight="600")
-        card.aside(left + 1.5 * size, 62, "English")
-        card.aside(left + 5.5 * size, 62, "Chinese")
-        for i, word in enumerate(words):
-            card.aside(left - 8, top + (i + 0.5) * size, word, anchor="end")
-        card.aside(left + 4 * size, top + 8 * size + 26, below)
-    causal = [[0.6 if j <= i else None for j in range(8)] for i in range(8)]
-    card.grid(92, top, causal, size)
-    card.grid(402, top, [[0.2] * 3] * 3, size)
-    card.grid(402, top + 3 * size, [[0.9] * 3] * 5, size)
-    triangle = [[0.6 if j <= i else None for j in range(5)] for i in range(5)]
-    card.grid(402 + 3 * size, top + 3 * size, triangle, size)
-    card.aside(402 + 5.5 * size, top + 1.5 * size, "the encoder")
-def fine_tuning():
-    """What learns in a probe, in fine-tuning, and in LoRA.
-
-    The upper half has the same model three times, from the bottom up: the embedding, three blocks,
-    and a linear layer that says the mood. What learns is orange, what stays as it is is grey. On
-    the left, the probe: the linear layer alone is orange. In the middle, fine-tuning: all five
-    boxes are orange. On the right, LoRA: the embedding and the blocks are grey, the linear layer is
-    orange, and each block has two narrow orange boxes at its side, A and B.
-
-    The lower half has one matrix with LoRA. A large grey square is W, with d_out rows and d_in
-    columns. After a plus sign come a narrow orange box B, as high as W and r wide, and a flat
-    orange box A, r high and as wide as W. Their product has the shape of W. After an equals sign
-    stands one square, the merged matrix, which is W plus alpha over r times B A.
-    """
-    card = Canvas(fine_tuning, 470)
-    parts = ("embedding", "block", "block", "block", "linear")
-    for column, (label, learns) in enumerate((("probe", 1), ("fine-tuning", 5), ("LoRA", 1))):
-        x = 24 + 208 * column
-        card.text(x + 88, 26, label, weight="600")
-        for i, part in enumerate(parts):
-            y, pairs = 208 - 40 * i, label == "LoRA" and part == "block"
-            colour = c.WEIGHT if i >= len(parts) - learns else c.TOKEN
-            card.box(x, y, 112 if pairs else 176, 32, colour, part, 0.28 if colour == c.WEIGHT
-                     else 0.12)  # fmt: skip
-            if pairs:
-                for j, letter in enumerate("AB"):
-                    card.weights(x + 118 + 31 * j, y, 27, 32, letter, size=18)
-    y = 300
-    card.box(24, y, 128, 128, c.TOKEN, "$W$", 0.12, size=22)
-    card.aside(88, y + 146, "$d_{out}$ × $d_{in}$")
-    card.maths(196, y + 64, "+ α/r")
-    card.weights(244, y, 28, 128, "B")
-    card.aside(258, y + 146, "$d_{out}$ × $r$")
-    card.weights(296, y, 128, 28, "A")
-    card.aside(370, y + 46, "$r$ × $d_{in}$")
-    card.maths(456, y + 64, "=")
-    card.box(488, y, 128, 128, c.WEIGHT, "merged", 0.2)
-    card.aside(552, y + 146, "$d_{out}$ × $d_{in}$")
+    card = Canvas(serving, 400)
+    for i, word in enumerate(("a page", "a script", "an app")):
+        y = 40 + 54 * i
+        card.box(20, y, 92, 38, c.TOKEN, word)
+        card.arrow((114, y + 19), (156, 113))
+    card.box(160, 84, 84, 58, c.QUIET, "guard", tint=0.0)
+    card.arrow((202, 142), (202, 186))
+    card.text(202, 202, "400, 403")
+    card.arrow((246, 113), (282, 113))
+    card.text(376, 66, "16 places")
+    for i in range(16):
+        x, y = 290 + 22 * (i % 8), 88 + 26 * (i // 8)
+        colour, tint = (c.HERE, 1.0) if i == 7 else (c.TOKEN, 0.5 if 3 <= i < 7 else 0.0)
+        card.box(x, y, 18, 20, colour, tint=tint, radius=2)
+    for i in (14, 15):
+        card.fill(291 + 22 * (i % 8), 115, 16, 18, c.TOKEN, 0.5)
+    card.arrow((264, 116), (264, 162), (300, 186))
+    card.text(330, 196, "429")
+    card.arrow((468, 98), (510, 106))
+    card.box(514, 76, 104, 74, c.WEIGHT, "", tint=0.28)
+    card.text(566, 100, "model")
+    card.aside(566, 126, "one thread", colour=c.INK)
+    card.line((566, 152), (566, 250), (462, 250))
+    middles = card.tokens(232, 250, ["The", "otter", "sat", "down"])
+    card.arrow((middles[0] - 26, 250), (66, 250), (66, 196))
+    card.aside(330, 284, "streamed, a token at a time")
+    card.text(320, 330, "time inside = time in the queue + time in the model")
+    card.maths(320, 368, "L = λ W")
     return card
