@@ -76,7 +76,7 @@ def bleu(hypotheses, references):
 
 DOWN = "torch.randn(rank, width, generator=luck) / width**0.5"
 SCALE_2 = 'scale = patch["alpha"] / (rank**0.5 if patch["stable"] else rank)'
-ADDED = "wide[name] = wide[name] + F.pad(change, (0, 0, start, below))"
+ADDED = "matrix + F.pad(change, (0, 0, start, below))"
 CLOSEST = "closest += min(lengths, key=lambda n: (abs(n - len(mine)), n))"
 
 MISTAKES = [
@@ -198,16 +198,7 @@ MISTAKES = [
         says="writes into what was given",
         also=["q4", "q6"],
         old=ADDED,
-        new="wide[name] += F.pad(change, (0, 0, start, below))",
-    ),
-    dict(
-        name="put-on-twice",
-        what="Adds each part two times.",
-        question="q2",
-        says="the patch is put on twice",
-        also=["q4", "q6"],
-        old=ADDED,
-        new="wide[name] = wide[name] + 2 * F.pad(change, (0, 0, start, below))",
+        new="matrix.add_(F.pad(change, (0, 0, start, below)))",
     ),
     dict(
         name="taken-away",
@@ -216,7 +207,7 @@ MISTAKES = [
         says="the product is taken away",
         also=["q4", "q6"],
         old=ADDED,
-        new="wide[name] = wide[name] - F.pad(change, (0, 0, start, below))",
+        new="matrix - F.pad(change, (0, 0, start, below))",
     ),
     dict(
         name="shares-ignored",
@@ -232,8 +223,8 @@ MISTAKES = [
         question="q2",
         says="takes the place of those before it",
         also=["q4"],
-        old="if name not in wide:",
-        new="if True:",
+        old="wide.get(name, weights[name])",
+        new="weights[name]",
     ),
     dict(
         name="factors-added-first",
@@ -248,8 +239,8 @@ MISTAKES = [
         what="Adds in 16 bits.",
         question="q2",
         says="rounded after each patch",
-        old="wide[name] = weights[name].to(kind)",
-        new="wide[name] = weights[name]",
+        old=ADDED,
+        new="(matrix + F.pad(change, (0, 0, start, below))).to(matrix.dtype)",
     ),
     dict(
         name="start-ignored",
