@@ -280,7 +280,7 @@ MISTAKES = [
         what="Adds every patch to every text.",
         question="q3",
         says="all texts wear all patches",
-        old="mine = which == number",
+        old="mine = which == i",
         new="mine = which == which",
     ),
     dict(
@@ -288,7 +288,7 @@ MISTAKES = [
         what="Adds every patch to each text that wears any.",
         question="q3",
         says="who wears one patch wears all",
-        old="mine = which == number",
+        old="mine = which == i",
         new="mine = which >= 0",
     ),
     dict(
