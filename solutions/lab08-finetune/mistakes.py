@@ -370,6 +370,7 @@ MISTAKES = [
         what="Adds each step's gradients to the last one's.",
         question="q4",
         says="gradients of an earlier step stay",
+        also=["q6"],
         old="        optimiser.zero_grad()\n",
         new="",
     ),
