@@ -104,6 +104,18 @@ def test_he_and_she_are_the_one_who_is_asked_about():
         assert alike == {hero}
 
 
+def test_what_others_have_is_another_thing():
+    for example in some(300):
+        sentences = example.input.split("\n")[0].split(". ")
+        others = [
+            s
+            for s in sentences[1:]
+            if s.split()[1] in ("had", "found", "bought") and s.split()[0] in counting.PEOPLE
+        ]
+        assert len(others) == read(example.input)[1]
+        assert not [s for s in others if example.story.facts["things"] in s]
+
+
 def test_every_wording_is_written():
     texts = " ".join(example.input for example in some(600))
     for verb in "had found bought gave ate lost left".split():
