@@ -17,6 +17,7 @@ they are chosen by, 3 what they are measured on. An example is a pair of texts, 
     summaries   a story in one sentence
     sentiment   the mood of a story, with the exact P(mood given text)
     entities    the role of each word: person, place, animal, thing
+    dialogue    turns of asking and telling; follow-ups, and how to say it
 
 What a task asks and says is written on a page beside it, as the stories are; `frame.py` reads it
 together with theirs. The grammar knows nothing of the tasks.

@@ -36,6 +36,7 @@ from tools.records import (
     gpu,
     in_context,
     isoflop,
+    post_training,
     retrieval,
     shakespeare,
     sitting,
@@ -61,6 +62,7 @@ RUNS = {
     "one-sitting": sitting.sitting,
     "in-context": in_context.in_context,
     "retrieval": retrieval.retrieval,
+    "post-training": post_training.post_training,
     "decoding": decoding.decoding,
     "decoding-speed": decoding.speed,
 }
