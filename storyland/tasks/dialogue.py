@@ -141,12 +141,16 @@ class Dialogues:
         name = hero if hero in split(words) or again else _person(words)
         form = _draw(WITH, choice)
         said = FORMS[form].make(answer, name)
-        return Turn(f"{words} {FORMS[form].asked}".rstrip(), said, asked.question.name, form,
-                    answer, name)
+        return Turn(
+            f"{words} {FORMS[form].asked}".rstrip(), said, asked.question.name, form, answer, name
+        )
 
     def _asked(self, done: set[str], env: Env, choice: Random) -> Asked:
-        fitting = [(asked.weight, asked) for asked in self.asking.fitting(env, POINT)
-                   if asked.question.name not in done]
+        fitting = [
+            (asked.weight, asked)
+            for asked in self.asking.fitting(env, POINT)
+            if asked.question.name not in done
+        ]
         return _draw(Choices(fitting), choice)
 
 

@@ -130,7 +130,6 @@ def reinforce(
     learning_rate: float = 1e-3,
     max_new_tokens: int = 16,
     seed: int = 0,
-    watch: Callable[[int, dict], None] | None = None,
     progress: bool = False,
 ) -> list[dict[str, float]]:
     """Policy gradient: each step draws `group_size` texts for each of the next `groups` inputs, and
@@ -138,15 +137,15 @@ def reinforce(
 
     `reward(which, texts)` gives a number for each text; `which` are the places of their inputs.
     Returns for each step the mean reward, the KL from the reference in nats a text, and the tokens
-    said. AdamW; the learning rate stays. `watch(step, entry)` is called after each step.
+    said. AdamW; the learning rate stays.
     """
     generator = torch.Generator().manual_seed(seed)
     optimisers = optim.make(model, "adamw", learning_rate=learning_rate, weight_decay=0.0)
     history = []
+    model.eval()  # what learns must be what drew: no dropout
     for step in tqdm(range(steps), disable=not progress):
         which = [(step * groups + i) % len(inputs) for i in range(groups)]
         asked = [inputs[i] for i in which]
-        model.eval()
         rows, texts = sample(
             model, tokenizer, asked, group_size, max_new_tokens, generator=generator
         )
@@ -154,7 +153,6 @@ def reinforce(
         earned = torch.tensor(reward(asked_of, texts), dtype=torch.float32)
         with torch.no_grad():
             before = token_log_probs(reference, rows)  # (B, T)
-        model.train()
         now = token_log_probs(model, rows)  # (B, T)
         said = now.sum(dim=1)
         held = earned - beta * (said.detach() - before.sum(dim=1))
@@ -169,9 +167,6 @@ def reinforce(
         history.append(
             {"reward": earned.mean().item(), "kl": apart.item(), "tokens": tokens.item()}
         )
-        if watch:
-            watch(step, history[-1])
-    model.eval()
     return history
 
 

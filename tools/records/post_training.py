@@ -27,14 +27,14 @@ from tinygpt.train.reinforce import prefer, reinforce, sample
 from tools.records.job import Job, once
 
 SEEDS = range(3)
-SHOWN, ASKED, TOLD = 3200, 800, 6000  # right answers; questions for what comes then; beginnings
+SHOWN, ASKED, TOLD = 3200, 480, 6000  # right answers; questions for what comes then; beginnings
 MEASURED, MEASURED_SEED = 400, 3
 VOCAB, SIZES = 640, {"context": 128, "num_layers": 3, "num_heads": 4, "d_model": 64}
 BASE = {"steps": 200, "batch_size": 32, "context": 32}
 TUNED = {"steps": 200, "batch_size": 16, "learning_rate": 3e-3, "matrix_learning_rate": 0.01}
-REINFORCED = {"steps": 48, "groups": 4, "group_size": 8, "learning_rate": 1e-3}
+REINFORCED = {"steps": 60, "groups": 8, "group_size": 8, "learning_rate": 3e-4}
 BETA = 0.1  # nats of KL weighed against a right answer
-PREFERRED = {"steps": 48, "batch_size": 16, "learning_rate": 1e-3, "beta": 0.1}
+PREFERRED = {"steps": 60, "batch_size": 32, "learning_rate": 3e-4, "beta": 0.1}
 NEW = 20  # tokens of an answer at most
 DRAWN = 50  # questions of which several answers are drawn
 TRIES = 8  # answers drawn for best-of-n, the majority, pairs, and to see how they differ
@@ -107,19 +107,19 @@ def asked() -> list[Example]:
 
 
 def more(model: GPT, seed: int) -> list:
-    """As many steps as the others have, on right answers to the questions that those are asked."""
-    return shown(model, asked(), REINFORCED["steps"], seed)
+    """Right answers to the same questions, as many texts in all as the others train on: where those
+    draw eight answers to a question, here the right one is shown eight times."""
+    texts = REINFORCED["steps"] * REINFORCED["groups"] * REINFORCED["group_size"]
+    return shown(model, asked(), texts // TUNED["batch_size"], seed)
 
 
 def preferred(model: GPT, seed: int) -> list:
     """DPO: for each question a right answer of the model's own and a wrong one, if it drew both."""
     generator = torch.Generator().manual_seed(seed)
-    some = asked()[: REINFORCED["steps"] * REINFORCED["groups"]]
-    rows, texts = sample(
-        model, tokenizer(), [one.input for one in some], TRIES, NEW, generator=generator
-    )
+    inputs = [one.input for one in asked()]
+    rows, texts = sample(model, tokenizer(), inputs, TRIES, NEW, generator=generator)
     better, worse = [], []
-    for place, example in enumerate(some):
+    for place, example in enumerate(asked()):
         group = range(place * TRIES, (place + 1) * TRIES)
         marks = {dialogue.score(example, texts[i]): i for i in group}
         if len(marks) == 2:
