@@ -17,10 +17,10 @@ from setuptools import find_packages
 import storyland
 from storyland import tasks
 from storyland.sampler import write
-from storyland.tasks import Example, entities, frame, questions, sentiment, summaries
+from storyland.tasks import Example, dialogue, entities, frame, questions, sentiment, summaries
 
 ROOT = Path(__file__).resolve().parent.parent
-TASKS = [questions, summaries, sentiment, entities]
+TASKS = [questions, summaries, sentiment, entities, dialogue]
 TINY = """
 list name
   Tom  x2
@@ -83,15 +83,15 @@ def test_the_stories_are_those_of_the_seed_whole_or_their_beginnings(task):
         assert example.story.words == story.words[:length]
         assert example.story.roles == story.roles[:length]
         assert example.story.words[-1] in {".", "”", "!", "?"}
-    assert (beginnings > 0) == (task is questions)
+    assert (beginnings > 0) == (task in (questions, dialogue))
 
 
 def test_the_order_in_which_python_keeps_sets_changes_nothing():
     """It differs from process to process, and so would the examples."""
     command = (
         "import itertools\n"
-        "from storyland.tasks import entities, questions, sentiment, summaries\n"
-        "for task in entities, questions, sentiment, summaries:\n"
+        "from storyland.tasks import dialogue, entities, questions, sentiment, summaries\n"
+        "for task in dialogue, entities, questions, sentiment, summaries:\n"
         "    for e in itertools.islice(task.examples(2), 40):\n"
         "        print(repr((e.input, e.output, list(e.outputs))) if task is not sentiment\n"
         "              else e.output)\n"
@@ -110,7 +110,7 @@ def test_a_seed_that_is_none_is_refused_at_once(task, seed):
         task.examples(seed)
 
 
-@pytest.mark.parametrize("task", [questions, summaries, sentiment])
+@pytest.mark.parametrize("task", [questions, summaries, sentiment, dialogue])
 def test_an_output_that_is_no_text_is_refused(task):
     with pytest.raises(TypeError, match="an output is text, not NoneType"):
         task.score(first(task, 1, 1)[0], None)
@@ -146,7 +146,7 @@ def test_a_sentence_tells_a_fact_and_the_stories_stay_as_they_are():
         assert facts.get("told", facts["n"]) == facts["n"]
 
 
-@pytest.mark.parametrize("task", [questions, summaries])
+@pytest.mark.parametrize("task", [questions, summaries, dialogue])
 def test_what_the_page_adds_changes_no_probability(task):
     oracle, added = storyland.Oracle(), storyland.Oracle(task.of_storyland().world.grammar)
     for story in itertools.islice(storyland.stories(6), 15):

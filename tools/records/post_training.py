@@ -1,0 +1,246 @@
+"""The recorded run of the page "Answers and dialogue": one model that tells beginnings of stories,
+and what becomes of it by each kind of post-training, on one task: `storyland.tasks.dialogue`.
+
+    base      the beginnings, read as text
+    tuned     right answers shown; the loss is that of the answers alone, or of all tokens
+    then      from there, on other questions: more right answers, pairs (DPO), or a reward
+
+Each kind is made with every seed of SEEDS: the batches, and what is drawn.
+"""
+
+import copy
+import math
+from collections.abc import Callable, Sequence
+from functools import cache, partial
+from itertools import islice
+
+import torch
+from tqdm import tqdm
+
+from storyland.tasks import dialogue
+from storyland.tasks.dialogue import Example
+from tinygpt import checkpoint, data, optim, records, train
+from tinygpt.model import GPT, preset
+from tinygpt.tokenizer import BPETokenizer
+from tinygpt.train import Pairs, say, tune
+from tinygpt.train.reinforce import prefer, reinforce, sample
+from tools.records.job import Job, once
+
+SEEDS = range(3)
+SHOWN, ASKED, TOLD = 3200, 480, 6000  # right answers; questions for what comes then; beginnings
+MEASURED, MEASURED_SEED = 400, 3
+VOCAB, SIZES = 640, {"context": 128, "num_layers": 3, "num_heads": 4, "d_model": 64}
+BASE = {"steps": 200, "batch_size": 32, "context": 32}
+TUNED = {"steps": 200, "batch_size": 16, "learning_rate": 3e-3, "matrix_learning_rate": 0.01}
+REINFORCED = {"steps": 60, "groups": 8, "group_size": 8, "learning_rate": 3e-4}
+BETA = 0.1  # nats of KL weighed against a right answer
+PREFERRED = {"steps": 60, "batch_size": 32, "learning_rate": 3e-4, "beta": 0.1}
+NEW = 20  # tokens of an answer at most
+DRAWN = 50  # questions of which several answers are drawn
+TRIES = 8  # answers drawn for best-of-n, the majority, pairs, and to see how they differ
+
+
+@cache
+def examples() -> list[Example]:
+    """Of seed 1: first those whose answers are shown, then those that are only asked."""
+    return list(islice(dialogue.examples(1), TOLD))
+
+
+@cache
+def measured() -> list[Example]:
+    """Of seed 3, which nothing is trained on."""
+    return list(islice(dialogue.examples(MEASURED_SEED), MEASURED))
+
+
+@cache
+def tokenizer() -> BPETokenizer:
+    """Of the conversations that may be trained on."""
+    return BPETokenizer.train(
+        "".join(f"{one.input}\n{one.output}\n" for one in examples()), vocab_size=VOCAB
+    )
+
+
+def mentions(example: Example, output: str) -> float:
+    """A reward that is badly written: 1 where the words of the right answer occur at all."""
+    right = set(dialogue.words(example.turns[-1].answer))
+    return float(right <= set(dialogue.words(output)))
+
+
+REWARDS: dict[str, Callable[[Example, str], float]] = {
+    "exact": dialogue.score,
+    "mentions": mentions,
+}
+
+
+def empty() -> GPT:
+    """The model before it has read anything."""
+    torch.manual_seed(0)
+    shape = {"rotary_base": 1000.0, "embedding_std": 0.3, "zero_init": True, "tied": False}
+    return GPT(preset("modern", vocab_size=tokenizer().vocab_size, **SIZES, **shape))
+
+
+def base(model: GPT, seed: int) -> list:
+    """Train on beginnings of stories."""
+    texts = data.texts([one.story.text + "\n" for one in examples()], tokenizer())
+    steps = BASE["steps"]
+    return train.fit(
+        model, texts, **BASE, learning_rate=0.0, optimisers=optim.make(model),
+        schedule=lambda step: optim.schedule(step, steps, 50, "stable-linear"),
+    )[-1:]  # fmt: skip
+
+
+def shown(model: GPT, some: Sequence[Example], steps: int, seed: int, given_too=False) -> list:
+    """Tune on right answers."""
+    rates = {name: TUNED[name] for name in ("learning_rate", "matrix_learning_rate")}
+    answers = [(one.input, one.output) for one in some]
+    pairs = Pairs.of(answers, tokenizer(), TUNED["batch_size"], seed=seed, given_too=given_too)
+    return tune(model, pairs, steps=steps, optimisers=optim.make(model, **rates))[-1:]
+
+
+def first(model: GPT, seed: int, given_too: bool = False) -> list:
+    """What a base model is shown."""
+    return shown(model, examples()[:SHOWN], TUNED["steps"], seed, given_too)
+
+
+def asked() -> list[Example]:
+    return examples()[SHOWN : SHOWN + ASKED]
+
+
+def more(model: GPT, seed: int) -> list:
+    """Right answers to the same questions, as many texts in all as the others train on: where those
+    draw eight answers to a question, here the right one is shown eight times."""
+    texts = REINFORCED["steps"] * REINFORCED["groups"] * REINFORCED["group_size"]
+    return shown(model, asked(), texts // TUNED["batch_size"], seed)
+
+
+def preferred(model: GPT, seed: int) -> list:
+    """DPO: for each question a right answer of the model's own and a wrong one, if it drew both."""
+    generator = torch.Generator().manual_seed(seed)
+    inputs = [one.input for one in asked()]
+    rows, texts = sample(model, tokenizer(), inputs, TRIES, NEW, generator=generator)
+    better, worse = [], []
+    for place, example in enumerate(asked()):
+        group = range(place * TRIES, (place + 1) * TRIES)
+        marks = {dialogue.score(example, texts[i]): i for i in group}
+        if len(marks) == 2:
+            better.append(rows[marks[1.0]][rows[marks[1.0]] != -1])
+            worse.append(rows[marks[0.0]][rows[marks[0.0]] != -1])
+    prefer(model, copy.deepcopy(model), better, worse, **PREFERRED, seed=seed)
+    return [len(better)]
+
+
+def rewarded(reward: str, beta: float) -> Callable[[GPT, int], list]:
+    """Policy gradient on a reward, and how it went."""
+
+    def work(model: GPT, seed: int) -> list:
+        questions, mark = asked(), REWARDS[reward]
+        before, both = copy.deepcopy(model), []
+
+        def earn(which: Sequence[int], texts: Sequence[str]) -> list[float]:
+            said = [(questions[i], text) for i, text in zip(which, texts, strict=True)]
+            both.append(sum(dialogue.score(*one) for one in said) / len(said))
+            return [mark(*one) for one in said]
+
+        history = reinforce(
+            model, before, tokenizer(), [one.input for one in questions], earn,
+            **REINFORCED, beta=beta, max_new_tokens=NEW, seed=seed,
+        )  # fmt: skip
+        return [
+            {name: round(value, 3) for name, value in one.items()} | {"exact": round(exact, 3)}
+            for one, exact in zip(history, both, strict=True)
+        ]
+
+    return work
+
+
+FIRST = {"answers alone": first, "all tokens": partial(first, given_too=True)}
+THEN: dict[str, Callable[[GPT, int], list]] = {
+    "more answers": more,
+    "DPO": preferred,
+    "reward": rewarded("exact", 0.0),
+    "reward, KL": rewarded("exact", BETA),
+    "bad reward": rewarded("mentions", 0.0),
+    "bad reward, KL": rewarded("mentions", BETA),
+}
+
+
+def bits_per_char(model: GPT) -> float:
+    """What the model pays for beginnings of stories."""
+    texts = [one.story.text + "\n" for one in measured()]
+    found = train.log_probs(model, data.texts(texts, tokenizer()))
+    return -sum(one.sum().item() for one in found) / math.log(2) / sum(map(len, texts))
+
+
+def measure(model: GPT) -> dict:
+    """What a model says, greedily and drawn, and what it pays for stories."""
+    said = say(model, tokenizer(), [one.input for one in measured()], NEW)
+    few = measured()[:DRAWN]
+    generator = torch.Generator().manual_seed(0)
+    _, drawn = sample(
+        model, tokenizer(), [one.input for one in few], TRIES, NEW, generator=generator
+    )
+    groups = [drawn[i : i + TRIES] for i in range(0, len(drawn), TRIES)]
+    return {
+        "said": said,
+        "drawn": groups,
+        "bits_per_char": round(bits_per_char(model), 4),
+    }
+
+
+def kept(job: Job, name: str, seed: int, make: Callable[[GPT, int], list], start: GPT) -> GPT:
+    """What `make` turns a copy of `start` into; made once, and measured once."""
+    path, model = job.out / f"{name} {seed}.safetensors", copy.deepcopy(start)
+    if not path.exists():
+        job.check(f"{name}, seed {seed}")
+        went = make(model, seed)
+        checkpoint.save(path, model.stored(model.state_dict()), {"went": went})
+    model.load_state_dict(model.restored(checkpoint.load(path)[0]))
+    once(job.out, {"measure": name, "seed": seed}, lambda: measure(model))
+    return model.eval()
+
+
+def found(job: Job, name: str, seed: int) -> dict:
+    """What was measured of a model, and how its training went."""
+    went = checkpoint.load(job.out / f"{name} {seed}.safetensors")[1]["went"]
+    return once(job.out, {"measure": name, "seed": seed}, dict) | {"went": went}
+
+
+def post_training(job: Job) -> dict:
+    """The ladder of post-training on conversations about stories, with three seeds."""
+    start = kept(job, "base", 0, base, empty())
+    tuned, bar = {}, tqdm(total=len(SEEDS) * len(FIRST | THEN))
+    for seed in SEEDS:
+        for name, work in FIRST.items():
+            tuned[name, seed] = kept(job, name, seed, work, start)
+            bar.update()
+        for name, work in THEN.items():
+            kept(job, name, seed, work, tuned["answers alone", seed])
+            bar.update()
+    model = tuned["answers alone", 0]
+    described = records.write_model(job.out, model)
+    return {
+        "training": {
+            "base": BASE, "tuned": TUNED, "reinforced": REINFORCED, "beta": BETA,
+            "preferred": PREFERRED, "shown": SHOWN, "asked": ASKED, "new_tokens": NEW,
+            "measured": MEASURED, "measured_seed": MEASURED_SEED, "tries": TRIES,
+        },
+        "model": described,
+        "base": found(job, "base", 0),
+        "models": {
+            name: [found(job, name, seed) for seed in SEEDS]
+            for name in FIRST | THEN
+        },
+        "figures": {
+            "parameters": model.num_parameters(),
+            **{
+                name: [score(found(job, name, seed)) for seed in SEEDS]
+                for name in FIRST | THEN
+            },
+        },
+    }  # fmt: skip
+
+
+def score(measured_of: dict) -> float:
+    """The share of right answers."""
+    marks = map(dialogue.score, measured(), measured_of["said"])
+    return round(sum(marks) / MEASURED, 4)
