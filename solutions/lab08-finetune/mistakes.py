@@ -530,4 +530,46 @@ MISTAKES = [
 ]
 
 SURVIVORS = {  # what tools/mutants.py changes and no test can notice, and why
+    'q4 | optimiser.param_groups[0]["lr"] = rate * (1 - step / len(batches)) | 0 to -1': (
+        "there is one group of parameters"
+    ),
+    "q5 | matches, totals, length, closest = [0] * 4, [0] * 4, 0, 0 | 4 to 5 (2)": (
+        "`zip` ends where `matches` does"
+    ),
+    "q5 | starts = range(len(reference) - n + 1) | - to +": (
+        "slices beyond the end are shorter than n, and no n-gram of the hypothesis is"
+    ),
+    "q5 | starts = range(len(reference) - n + 1) | 1 to 2": ("as above"),
+    'q5-bleu | _wanted = [["两只猫咬了一条蛇", "一条蛇被两只猫咬了"], '
+    '["一只狐狸看见了一匹马"]]'
+    " | \"一条蛇被两只猫咬了\" to '一条蛇被两只猫咬了?'": (
+        "of two references this one is the farther in length, and nothing in it matches more"
+    ),
+    'q5-hidden-length | ([_a, _a], [[2, 8], [12]], 20 / 16, "summed over two"), | 2 to 3': (
+        "the other reference is as long as the hypothesis"
+    ),
+    'q5-hidden-length | ([_a], [[10, 10]], 10 / 8, "two of one length"), | 10 to 11': (
+        "the other is as near as before"
+    ),
+    'q5-hidden-length | ([_a], [[10, 10]], 10 / 8, "two of one length"), | 10 to 11 (2)': (
+        "the other is as near as before"
+    ),
+    'q5-hidden-length | ([_a], [[11, 9]], 9 / 8, "9 is closer than 11"), | 11 to 12': (
+        "the farther reference may be farther still"
+    ),
+    'q5-hidden-length | ([_a], [[12, 4]], 1.0, "4 and 12 are as close: 4"), | 12 to 13': (
+        "below the hypothesis any length gives the same brevity, and above it the shorter is taken"
+    ),
+    'q5-hidden-length | ([_a], [[12, 4]], 1.0, "4 and 12 are as close: 4"), | 4 to 5': (
+        "below the hypothesis any length gives the same brevity, and above it the shorter is taken"
+    ),
+    'q5-hidden-length | ([_a], [[4, 12]], 1.0, "4 and 12 are as close: 4"), | 12 to 13': (
+        "below the hypothesis any length gives the same brevity, and above it the shorter is taken"
+    ),
+    'q5-hidden-length | ([_a], [[4, 12]], 1.0, "4 and 12 are as close: 4"), | 4 to 5': (
+        "below the hypothesis any length gives the same brevity, and above it the shorter is taken"
+    ),
+    'q5-hidden-length | ([_a], [[9, 11]], 9 / 8, "9 is closer than 11"), | 11 to 12': (
+        "the farther reference may be farther still"
+    ),
 }
