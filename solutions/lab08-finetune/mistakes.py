@@ -74,7 +74,7 @@ def bleu(hypotheses, references):
     return sum(scores) / len(scores)
 """
 
-DOWN = "torch.randn(rank, width, generator=luck) / width**0.5"
+DOWN = "torch.randn(rank, width, generator=chance) / width**0.5"
 SCALE_2 = 'scale = patch["alpha"] / (rank**0.5 if patch["stable"] else rank)'
 ADDED = "matrix + F.pad(change, (0, 0, start, below))"
 CLOSEST = "closest += min(lengths, key=lambda n: (abs(n - len(mine)), n))"
@@ -96,7 +96,7 @@ MISTAKES = [
         question="q1",
         says="both are random",
         old="torch.zeros(count, rank)",
-        new="torch.randn(count, rank, generator=luck) / 1000",
+        new="torch.randn(count, rank, generator=chance) / 1000",
     ),
     dict(
         name="cut-into-thirds",
@@ -128,7 +128,7 @@ MISTAKES = [
         question="q1",
         says="seeded anew",
         old="start, count = places[which]",
-        new="start, count = places[which]\n                luck.manual_seed(seed)",
+        new="start, count = places[which]\n                chance.manual_seed(seed)",
     ),
     dict(
         name="seed-ignored",
