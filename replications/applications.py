@@ -8,7 +8,6 @@ from itertools import islice
 import numpy as np
 import sacrebleu
 import torch
-from rouge_score.rouge_scorer import RougeScorer
 
 import storyland
 from replications import headline
@@ -282,6 +281,9 @@ def bleu_prefers_a_wrong_fact_to_other_words(seed: int) -> float:
 )
 def rouge_prefers_another_hero_to_other_words(seed: int) -> float:
     """Three hundred fresh summaries with a hero, who is exchanged for somebody not in the story."""
+    # Not above: it brings absl, whose log closes the streams that it found when it was imported.
+    from rouge_score.rouge_scorer import RougeScorer
+
     rng, scorer = random.Random(seed), RougeScorer(["rougeL"])
     names = [item.name for item in summaries.of_storyland().world.grammar.lists["name"].items]
     told = (one for one in summaries.examples(seed)
