@@ -143,10 +143,9 @@ def say(
         which = order[first : first + batch_size]
         rows = [torch.tensor(prompts[i]) for i in which]
         ids = pad_sequence(rows, batch_first=True, padding_value=-1).to(device)
-        keep, settings = ids >= 0, {"temperature": temperature, "generator": generator}
         new = generate(
             model, ids.clamp(min=0), max_new_tokens,
-            stop=newline, keep=None if keep.all() else keep, **settings, **decoding,
+            temperature=temperature, stop=newline, keep=ids >= 0, generator=generator, **decoding,
         )  # fmt: skip
         for i, row in zip(which, new.tolist(), strict=True):
             said[i] = tokenizer.decode(row).partition("\n")[0]
