@@ -1,5 +1,6 @@
 """Small models that chat, for the tests of the server and of its page."""
 
+import math
 import queue
 import threading
 from types import SimpleNamespace
@@ -33,20 +34,29 @@ def tiny():
 
 
 class Scripted(GPT):
-    """Writes `script` again and again; each pass waits at the gate, which closes at pass `last`."""
+    """Writes `script` again and again. Once held, its passes wait until it is released."""
 
     def __init__(self, script):
         super().__init__(preset("gpt2", **SMALL))
         self.script, self.place = TOKENS.encode(script), 0
-        self.gate, self.passes, self.last = threading.Event(), queue.Queue(), None
-        self.gate.set()
+        self.passes = queue.Queue()
+        self._changed, self._free = threading.Condition(), math.inf
+
+    def hold(self, after=0):
+        """So many passes may still end; those after them wait."""
+        with self._changed:
+            self._free = after
+
+    def release(self):
+        with self._changed:
+            self._free = math.inf
+            self._changed.notify_all()
 
     def forward(self, ids, cache, last_only):
-        if self.last == 0:
-            self.gate.clear()
-        self.last = None if self.last is None else self.last - 1
         self.passes.put(ids.shape)
-        assert self.gate.wait(PATIENCE)
+        with self._changed:
+            assert self._changed.wait_for(lambda: self._free > 0, PATIENCE)
+            self._free -= 1
         self.place = 0 if cache.length == 0 else self.place + 1
         cache.advance(ids)
         logits = torch.zeros(1, 1, self.config.vocab_size)

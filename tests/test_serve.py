@@ -62,7 +62,7 @@ def server():
 
 @pytest.fixture
 def scripted():
-    """Makes a server whose model writes what it is told, and opens its gate at the end."""
+    """Makes a server whose model writes what it is told, and releases it at the end."""
     made = []
 
     def make(script="the fox and the owl. "):
@@ -72,7 +72,7 @@ def scripted():
 
     yield make
     for model, server in made:
-        model.gate.set()
+        model.release()
         server.stop()
 
 
@@ -425,7 +425,7 @@ def test_of_fifty_at_once_each_has_its_own_answer_or_is_sent_away(server):
 
 def held(server, model, number):
     """So many requests, the first of them in the model, which waits; their futures."""
-    model.gate.clear()
+    model.hold()
     answers = [queue.Queue() for _ in range(number)]
 
     def one(i):
@@ -446,7 +446,7 @@ def test_where_the_queue_is_full_one_is_told_when_to_come_again(scripted):
         assert refused.status_code == 429
         assert int(refused.headers["Retry-After"]) >= 1
         assert refused.json()["error"]["type"] == "rate_limit_error"
-    model.gate.set()
+    model.release()
     assert {get(timeout=PATIENCE).status_code for get in waiting} == {200}
     server.until_inside(0)
     assert ask(server, said(max_tokens=1)).status_code == 200
@@ -470,12 +470,12 @@ def raw(server, body):
 @pytest.mark.parametrize("stream", [False, True])
 def test_who_goes_away_while_it_is_answered_frees_the_model(scripted, stream):
     model, server = scripted()
-    model.gate.clear()
+    model.hold()
     gone = raw(server, said(max_tokens=150, stream=stream))
     model.passes.get(timeout=PATIENCE)
     gone.close()
     assert "499" in server.line()  # the server has heard of it while the model was in a pass
-    model.gate.set()
+    model.release()
     server.until_inside(0)
     assert model.passes.empty()  # it wrote no further token
     assert ask(server, said(max_tokens=1)).status_code == 200
@@ -490,7 +490,7 @@ def test_who_goes_away_while_it_waits_frees_its_place_at_once(scripted, stream):
     gone.close()
     server.until_inside(1)
     assert "499" in server.line() and model.passes.empty()
-    model.gate.set()
+    model.release()
     assert first(timeout=PATIENCE).status_code == 200
 
 
@@ -515,7 +515,7 @@ def test_who_waits_when_it_stops_is_told(scripted):
     stopping = threading.Thread(target=server.stop)
     stopping.start()
     assert [get(timeout=PATIENCE).status_code for get in waiting[1:]] == [503] * 3
-    model.gate.set()
+    model.release()
     last = waiting[0](timeout=PATIENCE)
     assert last.status_code == 503 and last.json()["error"]["code"] == "stopping"
     stopping.join(PATIENCE)
@@ -524,17 +524,17 @@ def test_who_waits_when_it_stops_is_told(scripted):
 
 def test_a_stream_that_is_stopped_ends_with_an_error(scripted):
     model, server = scripted()
-    model.last = 3
+    model.hold(after=3)
     body = said(stream=True, max_tokens=150)
     with httpx.stream("POST", f"{server.url}/v1/chat/completions", json=body) as answer:
-        for _ in range(model.last + 1):
+        for _ in range(3 + 1):
             model.passes.get(timeout=PATIENCE)
         stopping = threading.Thread(target=server.stop)
         stopping.start()
         worker = server.worker
         with worker._changed:
             assert worker._changed.wait_for(lambda: worker.stopping, PATIENCE)
-        model.gate.set()
+        model.release()
         found = events(answer)
     stopping.join(PATIENCE)
     assert found[-1]["error"]["code"] == "stopping"

@@ -21,7 +21,7 @@ def chat(browser):
         page.goto(server.url)
         expect(page).to_have_title("Chat with tiny")
         yield model, page
-        model.gate.set()
+        model.release()
         page.close()
 
 
@@ -44,7 +44,7 @@ def test_what_a_model_writes_is_text_and_never_html(chat):
 @pytest.mark.parametrize("way", ["Escape", "Stop"])
 def test_an_answer_is_stopped_and_another_can_be_asked_for(chat, way):
     model, page = chat
-    model.last = 60
+    model.hold(after=60)
     ask(page, "hello")
     expect(page.locator("main")).to_contain_text("not bold")
     if way == "Escape":
@@ -52,7 +52,7 @@ def test_an_answer_is_stopped_and_another_can_be_asked_for(chat, way):
     else:
         page.get_by_role("button", name="Stop").click()
     expect(page.locator("main")).to_contain_text("Stopped.")
-    model.gate.set()
+    model.release()
     page.locator("textarea").focus()
     ask(page, "again")
     expect(page.locator("#counts")).to_contain_text("200 written")
@@ -60,12 +60,12 @@ def test_an_answer_is_stopped_and_another_can_be_asked_for(chat, way):
 
 def test_a_new_chat_begins_with_nothing_even_while_an_answer_comes(chat):
     model, page = chat
-    model.last = 20
+    model.hold(after=20)
     ask(page, "hello")
     expect(page.locator("main")).to_contain_text("Model")
     page.get_by_role("button", name="New chat").click()
     expect(page.locator("main")).to_have_text("")
-    model.gate.set()
+    model.release()
     asked = []
     page.on("request", lambda request: asked.append(request.post_data_json))
     ask(page, "again")
