@@ -3,6 +3,7 @@ models, NO_SKIP=1 fails what skips, and what a test draws at random can be drawn
 
 import os
 import random
+import re
 import sys
 
 import pytest
@@ -36,6 +37,22 @@ def pytest_configure(config):
 def pytest_configure_node(node):
     """For pytest-xdist: its worker draws what this process would."""
     node.workerinput["seed"] = node.config.option.hypothesis_seed
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """A file's tests are one worker's work, and of a file about labs those of one lab: its labs
+    would keep one worker long after the other has nothing left."""
+    if config.getoption("dist") != "loadscope":
+        return None
+    from xdist.scheduler import LoadScopeScheduling  # here only: others may use this file alone
+
+    class ByFileAndLab(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            lab = re.search(r"\[.*(lab\d\d-\w+)", nodeid)
+            return super()._split_scope(nodeid) + (f" {lab[1]}" if lab else "")
+
+    return ByFileAndLab(config, log)
 
 
 def pytest_report_header(config):

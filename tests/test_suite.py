@@ -54,6 +54,20 @@ def test_asks_nobody():
 """
 
 
+LABS = """
+import os
+import time
+import pytest
+
+PLACES = [(lab, number) for number in range(3) for lab in ("lab01-ngram", "lab02-bpe")]
+
+@pytest.mark.parametrize("lab, number", PLACES)
+def test_a_lab(lab, number):
+    time.sleep(0.2)
+    print(lab, "was at", os.environ["PYTEST_XDIST_WORKER"])
+"""
+
+
 @pytest.fixture
 def suite(tmp_path):
     """Runs a file of tests under our own conftest.py; what was printed."""
@@ -93,6 +107,12 @@ def test_what_was_drawn_can_be_drawn_again_and_in_a_worker(suite, tmp_path):
     assert len(first) > 50 and first[0].endswith("False")
     assert draw(seed) == (seed, first)
     assert draw(CI="true")[1][0] == "0.8444218515250481 True"  # as after random.seed(0)
+
+
+def test_the_tests_of_one_lab_stay_together_and_two_labs_may_part(suite):
+    said = suite(LABS, "-n", "2", "--dist", "loadscope", "-rP")
+    found = re.findall(r"^(lab\d\d)-\w+ was at (gw\d)", said, re.MULTILINE)
+    assert len(found) == 6 and len(set(found)) == len({worker for _, worker in found}) == 2, said
 
 
 def test_what_needs_the_models_is_skipped_in_sight_and_never_where_nothing_may_be(suite, tmp_path):

@@ -166,16 +166,37 @@ def guarded_tensor() -> type:
     return GuardedTensor
 
 
-def rests_on(sources: Collection[str], name: str) -> frozenset[str]:
-    """The cells, of those given, without which the function `name` is not what it is."""
-    trees = {source: list(ast.walk(ast.parse(source))) for source in sources}
-    definitions = ast.FunctionDef | ast.ClassDef
-    made = {s: {n.name for n in tree if isinstance(n, definitions)} for s, tree in trees.items()}
-    found, wanted = set(), {name}
-    while more := {s for s in sources if made[s] & wanted} - found:
+@cache
+def _names(source: str) -> tuple[frozenset[str], frozenset[str]]:
+    """The names that a cell gives to functions, classes and values, and all that stand in it."""
+    tree = ast.parse(source)
+    made = {n.name for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.ClassDef)}
+    stored = {n.id for line in tree.body if isinstance(line, ast.Assign | ast.AnnAssign)
+              for n in ast.walk(line) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+    used = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name)}
+    return frozenset(made | stored), frozenset(used)
+
+
+def rests_on(sources: Collection[str], *names: str) -> frozenset[str]:
+    """The cells, of those given, without which what bears these names is not what it is."""
+    found, wanted = set(), set(names)
+    while more := {source for source in sources if _names(source)[0] & wanted} - found:
         found |= more
-        wanted |= {n.id for source in more for n in trees[source] if isinstance(n, ast.Name)}
+        wanted = wanted.union(*(_names(source)[1] for source in more))
     return frozenset(found)
+
+
+def resting(notebook: nbformat.NotebookNode) -> dict[str, list[str]]:
+    """The test cells, by answer cell, that could tell that it is another: its own first."""
+    cells = [c for c in graded(notebook) if c.cell_type == "code"]
+    answers = {c.source: grade_id(c) for c in cells if not c.metadata.nbgrader.grade}
+    found = {name: [] for name in answers.values()}
+    for test in graded(notebook, "test"):
+        for source in rests_on(answers, *_names(test.source)[1]):
+            found[answers[source]].append(grade_id(test))
+    for name, tests in found.items():
+        tests.sort(key=lambda test: question(test) != name)
+    return found
 
 
 RESULTS = {}  # of calls alone, by what they rest on

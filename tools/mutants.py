@@ -39,7 +39,7 @@ from pathlib import Path
 import nbformat
 from tqdm import tqdm
 
-from tools.lab_runs import ROOT, SOLUTIONS, grade_id, graded, question, read, rests_on, run
+from tools.lab_runs import ROOT, SOLUTIONS, grade_id, graded, question, read, resting, run
 
 RECORD = ROOT / "records" / "mutants.json"
 ENOUGH = 0.95
@@ -499,21 +499,6 @@ def _solved(source):
 
 
 # --- Whether a change is noticed ------------------------------------------------------------------
-
-
-def resting(notebook: nbformat.NotebookNode) -> dict[str, list[str]]:
-    """The test cells, by answer cell, that could tell that it is another: its own first."""
-    cells = [c for c in graded(notebook) if c.cell_type == "code"]
-    answers = {c.source: grade_id(c) for c in cells if not c.metadata.nbgrader.grade}
-    found = {name: [] for name in answers.values()}
-    for test in graded(notebook, "test"):
-        called = {n.id for n in ast.walk(ast.parse(test.source)) if isinstance(n, ast.Name)}
-        rests = {source for name in called for source in rests_on(answers, name)}
-        for source in rests:
-            found[answers[source]].append(grade_id(test))
-    for name, tests in found.items():
-        tests.sort(key=lambda test: question(test) != name)
-    return found
 
 
 def noticed(
