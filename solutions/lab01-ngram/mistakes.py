@@ -381,6 +381,14 @@ def log_prob(counts, words, history, order, discount):
         new="math.log2(p)",
     ),
     dict(
+        name="text-slice-from-below-zero",
+        what="Lets the slice begin below 0 where few words came before.",
+        question="q4",
+        says="begins below 0",
+        old="past[-(order - 1) :] if order > 1 else []",
+        new="past[len(past) - order + 1 :]",
+    ),
+    dict(
         name="empty-history-is-a-line-break",
         what="Takes an empty history for the beginning of a story.",
         question="q4",
@@ -544,6 +552,14 @@ def log_prob(counts, words, history, order, discount):
         says="an order-3 model",
         old="past[-(order - 1) :] if order > 1 else []",
         new="past[-1:] if order > 1 else []",
+    ),
+    dict(
+        name="story-slice-from-below-zero",
+        what="Lets the slice begin below 0 where few words came before.",
+        question="q6",
+        says="begins below 0",
+        old="past[-(order - 1) :] if order > 1 else []",
+        new="past[len(past) - order + 1 :]",
     ),
     dict(
         name="empty-history-from-a-line-break",

@@ -21,6 +21,35 @@ MISTAKES = [
         new="            continue\n",
     ),
     dict(
+        name="half-of-the-overlaps",
+        what="Counts a doubled pair with its overlaps and takes half of all, however many runs.",
+        question="q1",
+        also=["q2"],
+        says="half of all is taken",
+        code="""
+from collections import Counter
+from itertools import pairwise
+
+
+def count_pairs(ids):
+    counts = Counter(pairwise(ids))
+    return [[a, b, (n + 1) // 2 if a == b else n] for (a, b), n in counts.items()]
+
+
+def merge(ids, pair, new_id):
+    merged = []
+    i = 0
+    while i < len(ids):
+        if ids[i : i + 2] == pair:
+            merged.append(new_id)
+            i += 2
+        else:
+            merged.append(ids[i])
+            i += 1
+    return merged
+""",
+    ),
+    dict(
         name="pairs-sorted",
         what="Returns the pairs by their ids, not by first occurrence.",
         question="q1",
