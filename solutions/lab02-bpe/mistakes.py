@@ -86,6 +86,15 @@ def merge(ids, pair, new_id):
         new="ids[i] == pair[0] and ids[i + 1] == pair[1]",
     ),
     dict(
+        name="merge-compares-a-tuple",
+        what="Compares a tuple of two ids with the pair, a list: they are never equal.",
+        question="q1",
+        also=["q2", "q3", "q5"],
+        says="never equal to a list",
+        old="ids[i : i + 2] == pair",
+        new="tuple(ids[i : i + 2]) == pair",
+    ),
+    dict(
         name="merge-steps-by-one",
         what="After a hit, goes on at the second id of the pair.",
         question="q1",
