@@ -38,14 +38,22 @@ COUNTS = (10, 100, 1000)
 SEEDS = (0, 1, 2)
 DRAWS = 10  # of labels, where they cost nothing: for counted words
 MANY = 10_000
-# How often a label is seen. GPT, whole, takes four times as long as three blocks of BERT.
-PASSES = {"BERT": {10: 10, 100: 10, 1000: 1}, "GPT": {100: 2}}
-SEARCH = 100  # labels, each as often as in what is searched for, and with GPT once
+NOTHING = "BERT, from nothing"  # the same blocks with first weights: no story was read before
+# How often a label is seen. Who begins with nothing needs more, and gets it where time allows.
+PASSES = {
+    "BERT": {10: 10, 100: 10, 1000: 1, MANY: 1},
+    NOTHING: {100: 10, 1000: 5, MANY: 1},
+    "GPT": {100: 2, 1000: 1},
+}
+# Labels of the search, each as often as in what is searched for, and with GPT once; from nothing,
+# more of them, for a hundred teach it nothing at any rate.
+SEARCH, SEARCH_FROM_NOTHING = 100, (1000, 2)  # and how often each
 NUM_VALID, NUM_TEST, NUM_TOLD = 100, 200, 40
 BATCH = 8
 RANK, ALPHA = 4, 8.0
 RATES = {  # where the search begins
     "BERT": 1e-3,
+    NOTHING: 1e-3,
     "GPT": 3e-4,
     "GPT, LoRA": 3e-3,
 }
@@ -173,7 +181,8 @@ def probes(name: str, job: Job) -> dict:
     """The block and the penalty are chosen on the labels of the search; then each of the draws."""
     body, _ = records.load(name)
     causal = body.config.causal
-    draws = {count: SEEDS[: 1 if count == 1000 else None] for count in COUNTS}  # that takes long
+    # Many labels take long.
+    draws = {count: SEEDS[: 1 if count >= 1000 else None] for count in (*COUNTS, MANY)}
     if job.rehearsal:
         draws = {10: SEEDS[:1]}
     few, valid = examples(SEARCHED, SEARCH), examples(VALID, NUM_VALID)
@@ -185,7 +194,8 @@ def probes(name: str, job: Job) -> dict:
             tried[block, penalty] = F.cross_entropy(read(x_valid[block]), labels(valid)).item()
     block, penalty = min(tried, key=tried.get)
     body.blocks = body.blocks[: block + 1]  # what comes after it is not looked at
-    pool, test = examples(LABELLED, draw(1000, SEEDS[-1]).stop), examples(TEST, NUM_TEST)
+    most = max(draw(count, seed).stop for count, seeds in draws.items() for seed in seeds)
+    pool, test = examples(LABELLED, most), examples(TEST, NUM_TEST)
     used = sorted({i for count, seeds in draws.items() for seed in seeds
                    for i in range(*draw(count, seed).indices(len(pool)))})  # fmt: skip
     x = torch.zeros(len(pool), body.config.d_model)
@@ -231,6 +241,8 @@ def start(method: str, seed: int, blocks: int | None) -> Classifier:
     """What a method trains, as it begins; of BERT the first blocks alone."""
     torch.manual_seed(seed)
     body, _ = records.load("story-bert" if method.startswith("BERT") else "story-base")
+    if method == NOTHING:
+        body = GPT(body.config)
     if method.startswith("BERT"):
         body.blocks = body.blocks[:blocks]
     model = Classifier(body)
@@ -305,7 +317,8 @@ def posterior_of_test() -> Tensor:
 
 def search(method: str, blocks: int | None, passes: int, job: Job) -> dict[float, float]:
     """The nats of validation stories by learning rate; the best is at no edge."""
-    few = examples(SEARCHED, 16 if job.rehearsal else SEARCH)
+    count = SEARCH_FROM_NOTHING[0] if method == NOTHING else SEARCH
+    few = examples(SEARCHED, 16 if job.rehearsal else count)
     valid = examples(VALID, 8 if job.rehearsal else NUM_VALID)
     tried: dict[float, float] = {}
 
@@ -388,9 +401,11 @@ def fine_tuning(job: Job) -> dict:
     def run(method: str, counts: Iterable[int], like: str | None = None) -> None:
         like = like or method  # whose rate it has
         for count, seed in product(counts, seeds):
-            passes = 1 if job.rehearsal else PASSES[kind(method)][count]
+            passes = 1 if job.rehearsal else PASSES.get(method, PASSES[kind(method)])[count]
             tries = searched.setdefault(like, {})
-            seen = passes if kind(method) == "BERT" else 1
+            seen = passes if method == "BERT" else 1
+            if method == NOTHING and not job.rehearsal:
+                seen = SEARCH_FROM_NOTHING[1]
             if seen not in tries:
                 tries[seen] = search(like, blocks[like], seen, job)
             rate = min(tries[seen], key=tries[seen].get)
@@ -402,13 +417,17 @@ def fine_tuning(job: Job) -> dict:
             work = partial(outcome, **key, rehearsal=job.rehearsal)
             runs.setdefault(method, {}).setdefault(count, []).append(once(job.out, key, work))
 
-    few = (10,) if job.rehearsal else (100,)
+    few = (10,) if job.rehearsal else (100, 1000)
     run("BERT", (10,) if job.rehearsal else (100, 10, 1000))
     smollm = once(job.out, {"real": REAL_STORIES}, partial(real, job))
     for method in ("GPT", "GPT, LoRA"):
         run(method, few)
     run(GENTLE, few, like="GPT, LoRA")
     run("GPT, told as well", few, like="GPT")
+    run(NOTHING, few)
+    if not job.rehearsal:
+        run(NOTHING, (MANY,))
+        run("BERT", (MANY,))
     pool, test = examples(LABELLED, MANY), examples(TEST, NUM_TEST)
     truth = posterior_of_test()
     words = {
@@ -420,7 +439,9 @@ def fine_tuning(job: Job) -> dict:
     return {
         "test": {"seed": TEST, "stories": NUM_TEST},
         "training": {"passes": PASSES, "batch_size": BATCH, "rank": RANK, "alpha": ALPHA},
-        "search": {"labels": SEARCH, "nats": searched},
+        "search": {
+            "labels": SEARCH, "labels_from_nothing": SEARCH_FROM_NOTHING[0], "nats": searched,
+        },
         "blocks": blocks,
         "bayes": round(truth.max(dim=1).values.mean().item(), 4),
         "commonest": judged(torch.bincount(labels(pool)).float().expand(NUM_TEST, -1), truth),
