@@ -45,9 +45,7 @@ PASSES = {
     NOTHING: {100: 10, 1000: 5, MANY: 1},
     "GPT": {100: 2, 1000: 1},
 }
-# Labels of the search, each as often as in what is searched for, and with GPT once; from nothing,
-# more of them, for a hundred teach it nothing at any rate.
-SEARCH, SEARCH_FROM_NOTHING = 100, (1000, 2)  # and how often each
+SEARCH = 100  # labels
 NUM_VALID, NUM_TEST, NUM_TOLD = 100, 200, 40
 BATCH = 8
 RANK, ALPHA = 4, 8.0
@@ -316,10 +314,19 @@ def posterior_of_test() -> Tensor:
     return posterior(examples(TEST, NUM_TEST))
 
 
-def search(method: str, blocks: int | None, passes: int, job: Job) -> dict[float, float]:
+def sought(method: str, count: int, passes: int) -> tuple[int, int]:
+    """How many labels the search for a method's rate has, and how often it sees each: as in what it
+    is for, but GPT once, and from nothing more of them, since a hundred teach it nothing."""
+    if method == NOTHING:
+        return 1000, 2
+    if kind(method) == "GPT":
+        return min(count, 1000), 1
+    return SEARCH, passes
+
+
+def search(method: str, blocks: int | None, labelled: int, passes: int, job: Job) -> dict:
     """The nats of validation stories by learning rate; the best is at no edge."""
-    count = SEARCH_FROM_NOTHING[0] if method == NOTHING else SEARCH
-    few = examples(SEARCHED, 16 if job.rehearsal else count)
+    few = examples(SEARCHED, 16 if job.rehearsal else labelled)
     valid = examples(VALID, 8 if job.rehearsal else NUM_VALID)
     tried: dict[float, float] = {}
 
@@ -330,7 +337,9 @@ def search(method: str, blocks: int | None, passes: int, job: Job) -> dict[float
 
     def look(step: int) -> None:
         rate = float(f"{RATES[method] * 3.0**step:.1g}")
-        run = {"search": method, "rate": rate, "blocks": blocks, "passes": passes}
+        run = {
+            "search": method, "rate": rate, "blocks": blocks, "labels": labelled, "passes": passes,
+        }  # fmt: skip
         tried[step] = once(job.out, run, partial(nats, rate))["nats"]
 
     for step in (0,) if job.rehearsal else (-1, 0, 1):
@@ -396,7 +405,7 @@ def fine_tuning(job: Job) -> dict:
         for method, name in (("BERT, probe", "story-bert"), ("GPT, probe", "story-base"))
     }
     blocks = {m: probed["BERT, probe"]["block"] if m.startswith("BERT") else None for m in RATES}
-    searched: dict[str, dict[int, dict[float, float]]] = {}  # by how often a label is seen
+    searched: dict[str, dict[str, dict[float, float]]] = {}  # by labels and passes
     runs: dict[str, dict[int, list]] = {}
 
     def run(method: str, counts: Iterable[int], like: str | None = None) -> None:
@@ -406,11 +415,10 @@ def fine_tuning(job: Job) -> dict:
                 continue  # seven minutes each
             passes = 1 if job.rehearsal else PASSES.get(method, PASSES[kind(method)])[count]
             tries = searched.setdefault(like, {})
-            seen = passes if method == "BERT" else 1
-            if method == NOTHING and not job.rehearsal:
-                seen = SEARCH_FROM_NOTHING[1]
+            labelled, often = sought(like, count, passes)
+            seen = f"{labelled} labels, each {often} times"
             if seen not in tries:
-                tries[seen] = search(like, blocks[like], seen, job)
+                tries[seen] = search(like, blocks[like], labelled, often, job)
             rate = min(tries[seen], key=tries[seen].get)
             rate = rate / 10 if method == GENTLE else rate
             key = {
@@ -425,7 +433,7 @@ def fine_tuning(job: Job) -> dict:
     smollm = once(job.out, {"real": REAL_STORIES}, partial(real, job))
     for method in ("GPT", "GPT, LoRA"):
         run(method, few)
-    run(GENTLE, few, like="GPT, LoRA")
+    run(GENTLE, few[:1], like="GPT, LoRA")
     run("GPT, told as well", few, like="GPT")
     run(NOTHING, few)
     if not job.rehearsal:
@@ -442,9 +450,7 @@ def fine_tuning(job: Job) -> dict:
     return {
         "test": {"seed": TEST, "stories": NUM_TEST},
         "training": {"passes": PASSES, "batch_size": BATCH, "rank": RANK, "alpha": ALPHA},
-        "search": {
-            "labels": SEARCH, "labels_from_nothing": SEARCH_FROM_NOTHING[0], "nats": searched,
-        },
+        "search": searched,
         "blocks": blocks,
         "bayes": round(truth.max(dim=1).values.mean().item(), 4),
         "commonest": judged(torch.bincount(labels(pool)).float().expand(NUM_TEST, -1), truth),
