@@ -11,7 +11,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable
 from functools import cache, partial
-from itertools import islice, product
+from itertools import islice
 
 import numpy as np
 import torch
@@ -36,6 +36,7 @@ from tools.records.storyland import CONTEXT, NATS, tokenizer
 LABELLED, SEARCHED, VALID, TEST = 301, 302, 303, 304
 COUNTS = (10, 100, 1000)
 SEEDS = (0, 1, 2)
+SEEDS_OF_FEW = range(5)  # where a run takes seconds: three blocks, at most a hundred labels
 DRAWS = 10  # of labels, where they cost nothing: for counted words
 MANY = 10_000
 NOTHING = "BERT, from nothing"  # the same blocks with first weights: no story was read before
@@ -399,7 +400,6 @@ def real(job: Job) -> dict:
 def fine_tuning(job: Job) -> dict:
     """The mood of a story from labels: probes, fine-tuning, LoRA, and counted words; what GPT
     forgets of telling; and SmolLM2 with LoRA on stories."""
-    seeds = SEEDS[: 1 if job.rehearsal else None]
     probed = {
         method: once(job.out, {"probes": name}, partial(probes, name, job))
         for method, name in (("BERT, probe", "story-bert"), ("GPT, probe", "story-base"))
@@ -408,11 +408,16 @@ def fine_tuning(job: Job) -> dict:
     searched: dict[str, dict[str, dict[float, float]]] = {}  # by labels and passes
     runs: dict[str, dict[int, list]] = {}
 
+    def drawn(method: str, counts: Iterable[int]) -> Iterable[tuple[int, int]]:
+        """Each count with its seeds: fewer where a run takes minutes."""
+        for count in counts:
+            many = SEEDS_OF_FEW if kind(method) == "BERT" and count <= 100 else SEEDS
+            many = many[:1] if count == MANY or job.rehearsal else many
+            yield from ((count, seed) for seed in many)
+
     def run(method: str, counts: Iterable[int], like: str | None = None) -> None:
         like = like or method  # whose rate it has
-        for count, seed in product(counts, seeds):
-            if count == MANY and seed != seeds[0]:
-                continue  # seven minutes each
+        for count, seed in drawn(method, counts):
             passes = 1 if job.rehearsal else PASSES.get(method, PASSES[kind(method)])[count]
             tries = searched.setdefault(like, {})
             labelled, often = sought(like, count, passes)
