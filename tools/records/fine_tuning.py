@@ -11,7 +11,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable
 from functools import cache, partial
-from itertools import islice, product
+from itertools import islice
 
 import numpy as np
 import torch
@@ -36,16 +36,23 @@ from tools.records.storyland import CONTEXT, NATS, tokenizer
 LABELLED, SEARCHED, VALID, TEST = 301, 302, 303, 304
 COUNTS = (10, 100, 1000)
 SEEDS = (0, 1, 2)
+SEEDS_OF_FEW = range(5)  # where a run takes seconds: three blocks, at most a hundred labels
 DRAWS = 10  # of labels, where they cost nothing: for counted words
 MANY = 10_000
-# How often a label is seen. GPT, whole, takes four times as long as three blocks of BERT.
-PASSES = {"BERT": {10: 10, 100: 10, 1000: 1}, "GPT": {100: 2}}
-SEARCH = 100  # labels, each as often as in what is searched for, and with GPT once
+NOTHING = "BERT, from nothing"  # the same blocks with first weights: no story was read before
+# How often a label is seen. Who begins with nothing needs more, and gets it where time allows.
+PASSES = {
+    "BERT": {10: 10, 100: 10, 1000: 1, MANY: 1},
+    NOTHING: {100: 10, 1000: 5, MANY: 1},
+    "GPT": {100: 2, 1000: 1},
+}
+SEARCH = 100  # labels
 NUM_VALID, NUM_TEST, NUM_TOLD = 100, 200, 40
 BATCH = 8
 RANK, ALPHA = 4, 8.0
 RATES = {  # where the search begins
     "BERT": 1e-3,
+    NOTHING: 1e-3,
     "GPT": 3e-4,
     "GPT, LoRA": 3e-3,
 }
@@ -173,7 +180,9 @@ def probes(name: str, job: Job) -> dict:
     """The block and the penalty are chosen on the labels of the search; then each of the draws."""
     body, _ = records.load(name)
     causal = body.config.causal
-    draws = {count: SEEDS[: 1 if count == 1000 else None] for count in COUNTS}  # that takes long
+    # Many labels take long; and the states of a causal model were found to know nothing.
+    counts = COUNTS if causal else (*COUNTS, MANY)
+    draws = {count: SEEDS[: 1 if count >= 1000 else None] for count in counts}
     if job.rehearsal:
         draws = {10: SEEDS[:1]}
     few, valid = examples(SEARCHED, SEARCH), examples(VALID, NUM_VALID)
@@ -185,7 +194,8 @@ def probes(name: str, job: Job) -> dict:
             tried[block, penalty] = F.cross_entropy(read(x_valid[block]), labels(valid)).item()
     block, penalty = min(tried, key=tried.get)
     body.blocks = body.blocks[: block + 1]  # what comes after it is not looked at
-    pool, test = examples(LABELLED, draw(1000, SEEDS[-1]).stop), examples(TEST, NUM_TEST)
+    most = max(draw(count, seed).stop for count, seeds in draws.items() for seed in seeds)
+    pool, test = examples(LABELLED, most), examples(TEST, NUM_TEST)
     used = sorted({i for count, seeds in draws.items() for seed in seeds
                    for i in range(*draw(count, seed).indices(len(pool)))})  # fmt: skip
     x = torch.zeros(len(pool), body.config.d_model)
@@ -231,6 +241,8 @@ def start(method: str, seed: int, blocks: int | None) -> Classifier:
     """What a method trains, as it begins; of BERT the first blocks alone."""
     torch.manual_seed(seed)
     body, _ = records.load("story-bert" if method.startswith("BERT") else "story-base")
+    if method == NOTHING:
+        body = GPT(body.config)
     if method.startswith("BERT"):
         body.blocks = body.blocks[:blocks]
     model = Classifier(body)
@@ -303,9 +315,19 @@ def posterior_of_test() -> Tensor:
     return posterior(examples(TEST, NUM_TEST))
 
 
-def search(method: str, blocks: int | None, passes: int, job: Job) -> dict[float, float]:
+def sought(method: str, count: int, passes: int) -> tuple[int, int]:
+    """How many labels the search for a method's rate has, and how often it sees each: as in what it
+    is for, but GPT once, and from nothing more of them, since a hundred teach it nothing."""
+    if method == NOTHING:
+        return 1000, 2
+    if kind(method) == "GPT":
+        return min(count, 1000), 1
+    return SEARCH, passes
+
+
+def search(method: str, blocks: int | None, labelled: int, passes: int, job: Job) -> dict:
     """The nats of validation stories by learning rate; the best is at no edge."""
-    few = examples(SEARCHED, 16 if job.rehearsal else SEARCH)
+    few = examples(SEARCHED, 16 if job.rehearsal else labelled)
     valid = examples(VALID, 8 if job.rehearsal else NUM_VALID)
     tried: dict[float, float] = {}
 
@@ -316,7 +338,9 @@ def search(method: str, blocks: int | None, passes: int, job: Job) -> dict[float
 
     def look(step: int) -> None:
         rate = float(f"{RATES[method] * 3.0**step:.1g}")
-        run = {"search": method, "rate": rate, "blocks": blocks, "passes": passes}
+        run = {
+            "search": method, "rate": rate, "blocks": blocks, "labels": labelled, "passes": passes,
+        }  # fmt: skip
         tried[step] = once(job.out, run, partial(nats, rate))["nats"]
 
     for step in (0,) if job.rehearsal else (-1, 0, 1):
@@ -376,23 +400,30 @@ def real(job: Job) -> dict:
 def fine_tuning(job: Job) -> dict:
     """The mood of a story from labels: probes, fine-tuning, LoRA, and counted words; what GPT
     forgets of telling; and SmolLM2 with LoRA on stories."""
-    seeds = SEEDS[: 1 if job.rehearsal else None]
     probed = {
         method: once(job.out, {"probes": name}, partial(probes, name, job))
         for method, name in (("BERT, probe", "story-bert"), ("GPT, probe", "story-base"))
     }
     blocks = {m: probed["BERT, probe"]["block"] if m.startswith("BERT") else None for m in RATES}
-    searched: dict[str, dict[int, dict[float, float]]] = {}  # by how often a label is seen
+    searched: dict[str, dict[str, dict[float, float]]] = {}  # by labels and passes
     runs: dict[str, dict[int, list]] = {}
+
+    def drawn(method: str, counts: Iterable[int]) -> Iterable[tuple[int, int]]:
+        """Each count with its seeds: fewer where a run takes minutes."""
+        for count in counts:
+            many = SEEDS_OF_FEW if kind(method) == "BERT" and count <= 100 else SEEDS
+            many = many[:1] if count == MANY or job.rehearsal else many
+            yield from ((count, seed) for seed in many)
 
     def run(method: str, counts: Iterable[int], like: str | None = None) -> None:
         like = like or method  # whose rate it has
-        for count, seed in product(counts, seeds):
-            passes = 1 if job.rehearsal else PASSES[kind(method)][count]
+        for count, seed in drawn(method, counts):
+            passes = 1 if job.rehearsal else PASSES.get(method, PASSES[kind(method)])[count]
             tries = searched.setdefault(like, {})
-            seen = passes if kind(method) == "BERT" else 1
+            labelled, often = sought(like, count, passes)
+            seen = f"{labelled} labels, each {often} times"
             if seen not in tries:
-                tries[seen] = search(like, blocks[like], seen, job)
+                tries[seen] = search(like, blocks[like], labelled, often, job)
             rate = min(tries[seen], key=tries[seen].get)
             rate = rate / 10 if method == GENTLE else rate
             key = {
@@ -402,13 +433,17 @@ def fine_tuning(job: Job) -> dict:
             work = partial(outcome, **key, rehearsal=job.rehearsal)
             runs.setdefault(method, {}).setdefault(count, []).append(once(job.out, key, work))
 
-    few = (10,) if job.rehearsal else (100,)
+    few = (10,) if job.rehearsal else (100, 1000)
     run("BERT", (10,) if job.rehearsal else (100, 10, 1000))
     smollm = once(job.out, {"real": REAL_STORIES}, partial(real, job))
     for method in ("GPT", "GPT, LoRA"):
         run(method, few)
-    run(GENTLE, few, like="GPT, LoRA")
+    run(GENTLE, few[:1], like="GPT, LoRA")
     run("GPT, told as well", few, like="GPT")
+    run(NOTHING, few)
+    if not job.rehearsal:
+        run(NOTHING, (MANY,))
+        run("BERT", (MANY,))
     pool, test = examples(LABELLED, MANY), examples(TEST, NUM_TEST)
     truth = posterior_of_test()
     words = {
@@ -420,7 +455,7 @@ def fine_tuning(job: Job) -> dict:
     return {
         "test": {"seed": TEST, "stories": NUM_TEST},
         "training": {"passes": PASSES, "batch_size": BATCH, "rank": RANK, "alpha": ALPHA},
-        "search": {"labels": SEARCH, "nats": searched},
+        "search": searched,
         "blocks": blocks,
         "bayes": round(truth.max(dim=1).values.mean().item(), 4),
         "commonest": judged(torch.bincount(labels(pool)).float().expand(NUM_TEST, -1), truth),
