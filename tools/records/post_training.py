@@ -5,11 +5,13 @@ and what becomes of it by each kind of post-training, on one task: `storyland.ta
     tuned     right answers shown; the loss is that of the answers alone, or of all tokens
     then      from there, on other questions: more right answers, pairs (DPO), or a reward
 
-Each kind is made with every seed of SEEDS: the batches, and what is drawn.
+Each kind is made with every seed of SEEDS: the batches, and what is drawn. The learning rate of
+each kind that comes last is chosen before, with another seed, on questions that nothing else uses.
 """
 
 import copy
 import math
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import cache, partial
 from itertools import islice
@@ -24,20 +26,29 @@ from tinygpt.model import GPT, preset
 from tinygpt.tokenizer import BPETokenizer
 from tinygpt.train import Pairs, say, tune
 from tinygpt.train.reinforce import prefer, reinforce, sample
+from tools.records import beyond
 from tools.records.job import Job, once
 
 SEEDS = range(3)
-SHOWN, ASKED, TOLD = 3200, 480, 6000  # right answers; questions for what comes then; beginnings
+SHOWN, ASKED, TOLD = 1600, 480, 4000  # right answers; questions for what comes then; beginnings
 MEASURED, MEASURED_SEED = 400, 3
-VOCAB, SIZES = 640, {"context": 128, "num_layers": 3, "num_heads": 4, "d_model": 64}
+CHOOSING, CHOOSING_SEED = 200, 4  # questions that a learning rate is chosen on; its training's seed
+READ = 1000  # conversations that the tokens are learned from
+VOCAB, SIZES = 512, {"context": 128, "num_layers": 2, "num_heads": 4, "d_model": 64}
 BASE = {"steps": 200, "batch_size": 32, "context": 32}
-TUNED = {"steps": 200, "batch_size": 16, "learning_rate": 3e-3, "matrix_learning_rate": 0.01}
-REINFORCED = {"steps": 60, "groups": 8, "group_size": 8, "learning_rate": 3e-4}
+TUNED = {"steps": 200, "batch_size": 16, "learning_rate": 5e-3, "matrix_learning_rate": 0.03}
+REINFORCED = {"steps": 60, "groups": 8, "group_size": 8}
 BETA = 0.1  # nats of KL weighed against a right answer
-PREFERRED = {"steps": 60, "batch_size": 32, "learning_rate": 3e-4, "beta": 0.1}
+PREFERRED = {"steps": 60, "batch_size": 32, "beta": 0.1}
+RATES = {  # tried, each a factor of about three apart; for "more answers" by what TUNED's are taken
+    "more answers": [0.1, 0.3, 1.0],
+    "DPO": [3e-4, 1e-3, 3e-3],
+    "reward": [3e-4, 1e-3, 3e-3],
+}
 NEW = 20  # tokens of an answer at most
-DRAWN = 50  # questions of which several answers are drawn
-TRIES = 8  # answers drawn for best-of-n, the majority, pairs, and to see how they differ
+DRAWN, TRIES = 100, 8  # questions of which several answers are drawn, and how many
+KEPT = 24  # greedy answers and groups that are kept as texts
+NOBODY = ["nobody", "knows"]
 
 
 @cache
@@ -54,10 +65,10 @@ def measured() -> list[Example]:
 
 @cache
 def tokenizer() -> BPETokenizer:
-    """Of the conversations that may be trained on."""
-    return BPETokenizer.train(
-        "".join(f"{one.input}\n{one.output}\n" for one in examples()), vocab_size=VOCAB
-    )
+    """Of conversations that may be trained on."""
+    few = islice(dialogue.examples(1), READ)
+    text = "".join(f"{one.input}\n{one.output}\n" for one in few)
+    return BPETokenizer.train(text, vocab_size=VOCAB)
 
 
 def mentions(example: Example, output: str) -> float:
@@ -72,11 +83,20 @@ REWARDS: dict[str, Callable[[Example, str], float]] = {
 }
 
 
+def says_nobody(output: str) -> bool:
+    """Whether an answer says that nobody knows, in whatever form, and whatever else it says."""
+    said = dialogue.words(output)
+    return any(said[i : i + 2] == NOBODY for i in range(len(said)))
+
+
 def empty() -> GPT:
     """The model before it has read anything."""
     torch.manual_seed(0)
     shape = {"rotary_base": 1000.0, "embedding_std": 0.3, "zero_init": True, "tied": False}
     return GPT(preset("modern", vocab_size=tokenizer().vocab_size, **SIZES, **shape))
+
+
+# Each kind of training: of a model and a seed -> how it went
 
 
 def base(model: GPT, seed: int) -> list:
@@ -89,9 +109,11 @@ def base(model: GPT, seed: int) -> list:
     )[-1:]  # fmt: skip
 
 
-def shown(model: GPT, some: Sequence[Example], steps: int, seed: int, given_too=False) -> list:
+def shown(
+    model: GPT, some: Sequence[Example], steps: int, seed: int, given_too=False, slower=1.0
+) -> list:
     """Tune on right answers."""
-    rates = {name: TUNED[name] for name in ("learning_rate", "matrix_learning_rate")}
+    rates = {name: slower * TUNED[name] for name in ("learning_rate", "matrix_learning_rate")}
     answers = [(one.input, one.output) for one in some]
     pairs = Pairs.of(answers, tokenizer(), TUNED["batch_size"], seed=seed, given_too=given_too)
     return tune(model, pairs, steps=steps, optimisers=optim.make(model, **rates))[-1:]
@@ -106,14 +128,14 @@ def asked() -> list[Example]:
     return examples()[SHOWN : SHOWN + ASKED]
 
 
-def more(model: GPT, seed: int) -> list:
+def more(model: GPT, seed: int, rate: float) -> list:
     """Right answers to the same questions, as many texts in all as the others train on: where those
     draw eight answers to a question, here the right one is shown eight times."""
     texts = REINFORCED["steps"] * REINFORCED["groups"] * REINFORCED["group_size"]
-    return shown(model, asked(), texts // TUNED["batch_size"], seed)
+    return shown(model, asked(), texts // TUNED["batch_size"], seed, slower=rate)
 
 
-def preferred(model: GPT, seed: int) -> list:
+def preferred(model: GPT, seed: int, rate: float) -> list:
     """DPO: for each question a right answer of the model's own and a wrong one, if it drew both."""
     generator = torch.Generator().manual_seed(seed)
     inputs = [one.input for one in asked()]
@@ -125,43 +147,48 @@ def preferred(model: GPT, seed: int) -> list:
         if len(marks) == 2:
             better.append(rows[marks[1.0]][rows[marks[1.0]] != -1])
             worse.append(rows[marks[0.0]][rows[marks[0.0]] != -1])
-    prefer(model, copy.deepcopy(model), better, worse, **PREFERRED, seed=seed)
+    before = copy.deepcopy(model)
+    prefer(model, before, better, worse, **PREFERRED, learning_rate=rate, seed=seed)
     return [len(better)]
 
 
-def rewarded(reward: str, beta: float) -> Callable[[GPT, int], list]:
-    """Policy gradient on a reward, and how it went."""
+def rewarded(model: GPT, seed: int, rate: float, reward: str = "exact", beta: float = 0.0) -> list:
+    """Policy gradient on a reward; for each step what it gave, and how much was right."""
+    questions, mark = asked(), REWARDS[reward]
+    before, right = copy.deepcopy(model), []
 
-    def work(model: GPT, seed: int) -> list:
-        questions, mark = asked(), REWARDS[reward]
-        before, both = copy.deepcopy(model), []
+    def earn(which: Sequence[int], texts: Sequence[str]) -> list[float]:
+        said = [(questions[i], text) for i, text in zip(which, texts, strict=True)]
+        right.append(sum(dialogue.score(*one) for one in said) / len(said))
+        return [mark(*one) for one in said]
 
-        def earn(which: Sequence[int], texts: Sequence[str]) -> list[float]:
-            said = [(questions[i], text) for i, text in zip(which, texts, strict=True)]
-            both.append(sum(dialogue.score(*one) for one in said) / len(said))
-            return [mark(*one) for one in said]
-
-        history = reinforce(
-            model, before, tokenizer(), [one.input for one in questions], earn,
-            **REINFORCED, beta=beta, max_new_tokens=NEW, seed=seed,
-        )  # fmt: skip
-        return [
-            {name: round(value, 3) for name, value in one.items()} | {"exact": round(exact, 3)}
-            for one, exact in zip(history, both, strict=True)
-        ]
-
-    return work
+    history = reinforce(
+        model, before, tokenizer(), [one.input for one in questions], earn,
+        **REINFORCED, learning_rate=rate, beta=beta, max_new_tokens=NEW, seed=seed,
+    )  # fmt: skip
+    return [
+        {name: round(value, 3) for name, value in one.items()} | {"exact": round(exact, 3)}
+        for one, exact in zip(history, right, strict=True)
+    ]
 
 
 FIRST = {"answers alone": first, "all tokens": partial(first, given_too=True)}
-THEN: dict[str, Callable[[GPT, int], list]] = {
-    "more answers": more,
-    "DPO": preferred,
-    "reward": rewarded("exact", 0.0),
-    "reward, KL": rewarded("exact", BETA),
-    "bad reward": rewarded("mentions", 0.0),
-    "bad reward, KL": rewarded("mentions", BETA),
+THEN: dict[str, tuple[str, Callable[..., list]]] = {  # whose learning rate, and the work
+    "more answers": ("more answers", more),
+    "DPO": ("DPO", preferred),
+    "reward": ("reward", rewarded),
+    "reward, KL": ("reward", partial(rewarded, beta=BETA)),
+    "bad reward": ("reward", partial(rewarded, reward="mentions")),
+    "bad reward, KL": ("reward", partial(rewarded, reward="mentions", beta=BETA)),
 }
+
+
+# What is measured of a model
+
+
+def marks(of: Sequence[Example], said: Sequence[str]) -> str:
+    """1 for each right answer and 0 for each wrong one, in a row."""
+    return "".join(str(int(dialogue.score(one, text))) for one, text in zip(of, said, strict=True))
 
 
 def bits_per_char(model: GPT) -> float:
@@ -171,20 +198,35 @@ def bits_per_char(model: GPT) -> float:
     return -sum(one.sum().item() for one in found) / math.log(2) / sum(map(len, texts))
 
 
+def majority(texts: Sequence[str]) -> str:
+    """What was said most often; of several, what was said first."""
+    return Counter(texts).most_common(1)[0][0]
+
+
 def measure(model: GPT) -> dict:
     """What a model says, greedily and drawn, and what it pays for stories."""
     said = say(model, tokenizer(), [one.input for one in measured()], NEW)
-    few = measured()[:DRAWN]
-    generator = torch.Generator().manual_seed(0)
-    _, drawn = sample(
-        model, tokenizer(), [one.input for one in few], TRIES, NEW, generator=generator
-    )
+    few, generator = measured()[:DRAWN], torch.Generator().manual_seed(0)
+    inputs = [one.input for one in few]
+    _, drawn = sample(model, tokenizer(), inputs, TRIES, NEW, generator=generator)
     groups = [drawn[i : i + TRIES] for i in range(0, len(drawn), TRIES)]
     return {
-        "said": said,
-        "drawn": groups,
+        "right": marks(measured(), said),
+        "nobody": "".join(str(int(says_nobody(text))) for text in said),
+        "words": sum(len(text.split()) for text in said) / len(said),
+        "drawn_right": [
+            int(sum(dialogue.score(one, text) for text in group))
+            for one, group in zip(few, groups, strict=True)
+        ],
+        "majority_right": marks(few, [majority(group) for group in groups]),
+        "different": [len(set(group)) for group in groups],
+        "said": said[:KEPT],
+        "drawn": groups[:KEPT],
         "bits_per_char": round(bits_per_char(model), 4),
     }
+
+
+# The run
 
 
 def kept(job: Job, name: str, seed: int, make: Callable[[GPT, int], list], start: GPT) -> GPT:
@@ -205,6 +247,24 @@ def found(job: Job, name: str, seed: int) -> dict:
     return once(job.out, {"measure": name, "seed": seed}, dict) | {"went": went}
 
 
+def chosen_rate(job: Job, name: str, work: Callable[..., list], start: GPT) -> dict:
+    """The share of right answers after each learning rate of RATES, and the best of them."""
+    few = list(islice(dialogue.examples(CHOOSING_SEED), CHOOSING))
+
+    def tried(rate: float) -> dict:
+        job.check(f"{name}, a learning rate of {rate}")
+        model = copy.deepcopy(start)
+        work(model, CHOOSING_SEED, rate)
+        said = say(model, tokenizer(), [one.input for one in few], NEW)
+        return {"right": marks(few, said).count("1") / CHOOSING}
+
+    right = {
+        rate: once(job.out, {"rate": rate, "of": name}, partial(tried, rate))["right"]
+        for rate in RATES[name]
+    }
+    return {"right": right, "best": max(right, key=right.get)}
+
+
 def post_training(job: Job) -> dict:
     """The ladder of post-training on conversations about stories, with three seeds."""
     start = kept(job, "base", 0, base, empty())
@@ -213,34 +273,40 @@ def post_training(job: Job) -> dict:
         for name, work in FIRST.items():
             tuned[name, seed] = kept(job, name, seed, work, start)
             bar.update()
-        for name, work in THEN.items():
-            kept(job, name, seed, work, tuned["answers alone", seed])
+    rates = {
+        name: chosen_rate(job, name, THEN[name][1], tuned["answers alone", 0]) for name in RATES
+    }
+    for seed in SEEDS:
+        for name, (of, work) in THEN.items():
+            best = partial(work, rate=rates[of]["best"])
+            kept(job, name, seed, best, tuned["answers alone", seed])
             bar.update()
-    model = tuned["answers alone", 0]
-    described = records.write_model(job.out, model)
+    also = {
+        what: [
+            once(job.out, {"also": what, "seed": seed},
+                 partial(work, tuned["answers alone", seed], tokenizer(), seed))
+            for seed in SEEDS
+        ]
+        for what, work in beyond.MEASURES.items()
+    }  # fmt: skip
+    described = records.write_model(job.out, tuned["answers alone", 0])
+    every = {name: [found(job, name, seed) for seed in SEEDS] for name in FIRST | THEN}
     return {
         "training": {
             "base": BASE, "tuned": TUNED, "reinforced": REINFORCED, "beta": BETA,
             "preferred": PREFERRED, "shown": SHOWN, "asked": ASKED, "new_tokens": NEW,
             "measured": MEASURED, "measured_seed": MEASURED_SEED, "tries": TRIES,
+            "choosing": CHOOSING, "rates": rates,
         },
         "model": described,
         "base": found(job, "base", 0),
-        "models": {
-            name: [found(job, name, seed) for seed in SEEDS]
-            for name in FIRST | THEN
-        },
+        "models": every,
+        **also,
         "figures": {
-            "parameters": model.num_parameters(),
+            "parameters": tuned["answers alone", 0].num_parameters(),
             **{
-                name: [score(found(job, name, seed)) for seed in SEEDS]
-                for name in FIRST | THEN
+                name: [one["right"].count("1") / MEASURED for one in each]
+                for name, each in every.items()
             },
         },
     }  # fmt: skip
-
-
-def score(measured_of: dict) -> float:
-    """The share of right answers."""
-    marks = map(dialogue.score, measured(), measured_of["said"])
-    return round(sum(marks) / MEASURED, 4)
