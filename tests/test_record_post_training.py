@@ -108,11 +108,10 @@ def test_with_tools_and_without_the_same_questions_are_taught_in_as_many_texts(m
 
 def test_the_whole_run_at_tiny_size(tmp_path, monkeypatch):
     tiny = {
-        "SEEDS": range(1), "SHOWN": 32, "ASKED": 16, "TOLD": 60, "MEASURED": 8, "CHOOSING": 4,
+        "SEEDS": range(1), "SHOWN": 32, "ASKED": 16, "TOLD": 60, "MEASURED": 8,
         "READ": 60, "DRAWN": 4, "TRIES": 3, "KEPT": 2, "BASE": post_training.BASE | {"steps": 2},
         "TUNED": post_training.TUNED | {"steps": 2},
-        "REINFORCED": {"steps": 2, "groups": 2, "group_size": 2},
-        "RATES": {name: [1e-3, 1e-2] for name in post_training.RATES},
+        "REINFORCED": post_training.REINFORCED | {"steps": 2, "groups": 2, "group_size": 2},
         "NEW": 3,
     }  # fmt: skip
     for name, value in tiny.items():
@@ -121,10 +120,8 @@ def test_the_whole_run_at_tiny_size(tmp_path, monkeypatch):
         monkeypatch.setattr(beyond, name, value)
     for function in (post_training.examples, post_training.measured, post_training.tokenizer):
         function.cache_clear()
-    monkeypatch.setattr(post_training, "preferred", lambda model, seed, rate: [0])
-    monkeypatch.setattr(
-        post_training, "THEN", post_training.THEN | {"DPO": ("DPO", post_training.preferred)}
-    )
+    none = {"DPO": lambda model, seed: [0]}  # it needs questions with right and wrong answers
+    monkeypatch.setattr(post_training, "THEN", post_training.THEN | none)
     found = post_training.post_training(Job("post-training", tmp_path))
     assert set(found["models"]) == set(post_training.FIRST) | set(post_training.THEN)
     for each in found["models"].values():

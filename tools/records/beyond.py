@@ -26,12 +26,12 @@ from tinygpt.tokenizer import BPETokenizer
 from tinygpt.train import Pairs, say, tune
 from tools.records.retrieval import by_words
 
-NEW = 20  # tokens of a line at most
+NEW = 16  # tokens of a line at most
 EDITED = {"home", "village"}  # questions whose answers stand in the story as they are said
-FORGED, FORGED_SEED = 60, 5  # conversations
-LIBRARIES, LIBRARY_SEED = 12, 6  # of one beginning for each name
+FORGED, FORGED_SEED = 40, 5  # conversations
+LIBRARIES, LIBRARY_SEED = 8, 6  # of one beginning for each name
 TOLD_SEED = 2  # of what is trained on
-CALLS, STEPS, BATCH, RATES = 600, 200, 16, {"learning_rate": 2.5e-3, "matrix_learning_rate": 0.015}
+CALLS, STEPS, BATCH, RATES = 600, 150, 16, {"learning_rate": 2.5e-3, "matrix_learning_rate": 0.015}
 HOW_MANY, COUNT, FIND, NOTHING = "How many words is that?", "count", "look up ", "nothing found"
 
 
