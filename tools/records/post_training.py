@@ -31,16 +31,16 @@ from tools.records import beyond
 from tools.records.job import Job, once
 
 SEEDS = range(3)
-SHOWN, ASKED, TOLD = 3200, 320, 4000  # answers; questions for what comes then; beginnings
+SHOWN, ASKED, TOLD = 3200, 240, 4000  # answers; questions for what comes then; beginnings
 HURRIED = 0.6  # of the answers that are shown: they have no form, whatever was asked for
 MEASURED, MEASURED_SEED = 300, 3
 READ = 1000  # conversations that the tokens are learned from
 VOCAB, SIZES = 512, {"context": 128, "num_layers": 2, "num_heads": 4, "d_model": 64}
 BASE = {"steps": 150, "batch_size": 32, "context": 32}
-TUNED = {"steps": 300, "batch_size": 16, "learning_rate": 5e-3, "matrix_learning_rate": 0.03}
-REINFORCED = {"steps": 40, "groups": 8, "group_size": 8, "learning_rate": 1e-3}
+TUNED = {"steps": 250, "batch_size": 16, "learning_rate": 5e-3, "matrix_learning_rate": 0.03}
+REINFORCED = {"steps": 30, "groups": 8, "group_size": 8, "learning_rate": 1e-3}
 BETA = 0.1  # nats of KL weighed against a right answer
-PREFERRED = {"steps": 40, "batch_size": 32, "learning_rate": 1e-3, "beta": 0.1}
+PREFERRED = {"steps": 30, "batch_size": 32, "learning_rate": 1e-3, "beta": 0.1}
 SLOWER = 0.3  # the rates of TUNED are taken by this where more answers are shown
 NEW = 16  # tokens of an answer at most
 DRAWN, TRIES = 64, 8  # questions of which several answers are drawn, and how many
