@@ -304,11 +304,12 @@ def rouge_prefers_another_hero_to_other_words(seed: int) -> float:
 # 4-applications/answers-and-dialogue -------------------------------------------------------------
 
 
-@cache
-def _rewarded(seed: int, reward: str, steps: int) -> tuple[list[dialogue.Example], list[str], list[str]]:
+def _rewarded(
+    seed: int, reward: str, steps: int = 30
+) -> tuple[list[dialogue.Example], list[str], list[str]]:
     """Fresh conversations, and what the recorded model says to them before and after a reward on
     others."""
-    source, tokens = dialogue.examples(seed), post_training.tokenizer()
+    source, tokens = post_training.conversations(seed), post_training.tokenizer()
     learned, fresh = list(islice(source, 8 * steps)), list(islice(source, 150))
     inputs = [one.input for one in fresh]
     model, _ = records.load("post-training")
@@ -332,27 +333,27 @@ def _right(fresh: list[dialogue.Example], said: list[str], form: str | None = No
 
 @headline(
     page="4-applications/answers-and-dialogue",
-    claim="A reward teaches a form that the model draws now and then: after 40 steps more than "
+    claim="A reward teaches a form that the model draws now and then: after 30 steps more than "
     "twenty points more of the answers that are to be said twice are right.",
     effect="share right where it is to be said twice, after the reward less before",
     above=0.2,
 )
 def a_reward_teaches_what_is_sometimes_drawn(seed: int) -> float:
-    """The recorded model, 320 fresh questions with the exact reward, 150 others."""
-    fresh, before, after = _rewarded(seed, "exact", 40)
+    """The recorded model, 240 fresh questions with the exact reward, 150 others."""
+    fresh, before, after = _rewarded(seed, "exact")
     return _right(fresh, after, "twice") - _right(fresh, before, "twice")
 
 
 @headline(
     page="4-applications/answers-and-dialogue",
-    claim="A reward for the right words, whatever else is said, makes the model worse: after 40 "
+    claim="A reward for the right words, whatever else is said, makes the model worse: after 30 "
     "steps fewer of its answers are right, by more than ten points.",
     effect="share of right answers, after the badly written reward less before",
     below=-0.1,
 )
 def a_badly_written_reward_makes_it_worse(seed: int) -> float:
-    """The recorded model, 320 fresh questions with the badly written reward, 150 others."""
-    fresh, before, after = _rewarded(seed, "mentions", 40)
+    """The recorded model, 240 fresh questions with the badly written reward, 150 others."""
+    fresh, before, after = _rewarded(seed, "mentions")
     return _right(fresh, after) - _right(fresh, before)
 
 

@@ -26,7 +26,7 @@ from tinygpt.tokenizer import BPETokenizer
 from tinygpt.train import Pairs, say, tune
 from tools.records.retrieval import by_words
 
-NEW = 16  # tokens of a line at most
+NEW = 12  # tokens of a line at most
 EDITED = {"home", "village"}  # questions whose answers stand in the story as they are said
 FORGED, FORGED_SEED = 40, 5  # conversations
 LIBRARIES, LIBRARY_SEED = 8, 6  # of one beginning for each name
@@ -43,7 +43,7 @@ def follow_ups(seed: int) -> Iterator[Example]:
     that answer stands once in the story."""
     for one in dialogue.examples(seed):
         turn = one.turns[-1]
-        again = len(one.turns) > 1 and turn.asked == FORMS[turn.form].asked
+        again = len(one.turns) == 2 and turn.asked == FORMS[turn.form].asked
         if again and turn.question in EDITED and one.story.text.count(turn.answer) == 1:
             yield one
 

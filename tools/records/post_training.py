@@ -12,7 +12,7 @@ Each kind is made with every seed of SEEDS: the batches, and what is drawn.
 import copy
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache, partial
 from itertools import islice
 from random import Random
@@ -31,39 +31,45 @@ from tools.records import beyond
 from tools.records.job import Job, once
 
 SEEDS = range(3)
-SHOWN, ASKED, TOLD = 3200, 240, 4000  # answers; questions for what comes then; beginnings
+MOST_TURNS = 2
+SHOWN, ASKED, TOLD = 3200, 240, 3440  # answers; questions for what comes then; beginnings
 HURRIED = 0.6  # of the answers that are shown: they have no form, whatever was asked for
 MEASURED, MEASURED_SEED = 300, 3
 READ = 1000  # conversations that the tokens are learned from
 VOCAB, SIZES = 512, {"context": 128, "num_layers": 2, "num_heads": 4, "d_model": 64}
-BASE = {"steps": 150, "batch_size": 32, "context": 32}
+BASE = {"steps": 100, "batch_size": 32, "context": 32}
 TUNED = {"steps": 250, "batch_size": 16, "learning_rate": 5e-3, "matrix_learning_rate": 0.03}
 REINFORCED = {"steps": 30, "groups": 8, "group_size": 8, "learning_rate": 1e-3}
 BETA = 0.1  # nats of KL weighed against a right answer
 PREFERRED = {"steps": 30, "batch_size": 32, "learning_rate": 1e-3, "beta": 0.1}
 SLOWER = 0.3  # the rates of TUNED are taken by this where more answers are shown
-NEW = 16  # tokens of an answer at most
+NEW = 12  # tokens of an answer at most
 DRAWN, TRIES = 64, 8  # questions of which several answers are drawn, and how many
 KEPT = 24  # greedy answers and groups that are kept as texts
 NOBODY = ["nobody", "knows"]
 
 
+def conversations(seed: int) -> Iterator[Example]:
+    """Those of one or two turns: a batch is as long as its longest."""
+    return (one for one in dialogue.examples(seed) if len(one.turns) <= MOST_TURNS)
+
+
 @cache
 def examples() -> list[Example]:
     """Of seed 1: first those whose answers are shown, then those that are only asked."""
-    return list(islice(dialogue.examples(1), TOLD))
+    return list(islice(conversations(1), TOLD))
 
 
 @cache
 def measured() -> list[Example]:
     """Of seed 3, which nothing is trained on."""
-    return list(islice(dialogue.examples(MEASURED_SEED), MEASURED))
+    return list(islice(conversations(MEASURED_SEED), MEASURED))
 
 
 @cache
 def tokenizer() -> BPETokenizer:
     """Of conversations that may be trained on."""
-    few = islice(dialogue.examples(1), READ)
+    few = islice(conversations(1), READ)
     text = "".join(f"{one.input}\n{one.output}\n" for one in few)
     return BPETokenizer.train(text, vocab_size=VOCAB)
 
