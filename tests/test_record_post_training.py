@@ -5,7 +5,7 @@ from itertools import islice
 import pytest
 
 from storyland.tasks import dialogue
-from tools.records import beyond, post_training
+from tools.records import beyond, calls, post_training
 from tools.records.job import Job
 
 
@@ -80,10 +80,10 @@ def test_each_name_has_one_beginning_in_a_library():
 def test_a_call_is_answered_by_the_program_and_another_line_is_not():
     library = beyond.libraries()[0]
     name, one = next(iter(library.items()))
-    assert beyond.result("count", "In a house lived Ben.\nHow many?", {}) == "5"
-    assert beyond.result(f"look up {name}", "?", library) == one.story.text
-    assert beyond.result("look up Nemo", "?", library) == beyond.NOTHING
-    assert beyond.result("Crowhill", "?", library) is None
+    assert calls.result("count", "In a house lived Ben.\nHow many?", {}) == "5"
+    assert calls.result(f"look up {name}", "?", library) == one.story.text
+    assert calls.result("look up Nemo", "?", library) == calls.NOTHING
+    assert calls.result("Crowhill", "?", library) is None
 
 
 def test_who_calls_goes_on_from_the_result(monkeypatch):
@@ -93,15 +93,15 @@ def test_who_calls_goes_on_from_the_result(monkeypatch):
         read.append(list(inputs))
         return ["count" if text.endswith("?") else text.split("\n")[-1] for text in inputs]
 
-    monkeypatch.setattr(beyond, "say", say)
-    first, last = beyond.answer(None, None, ["two words\nHow many?", "no call"], [{}, {}])
+    monkeypatch.setattr(calls, "say", say)
+    first, last = calls.answer(None, None, ["two words\nHow many?", "no call"], [{}, {}])
     assert first == ["count", "no call"] and last == ["2", "no call"]
     assert read[1] == ["two words\nHow many?\ncount\n2"]
 
 
 def test_with_tools_and_without_the_same_questions_are_taught_in_as_many_texts(monkeypatch):
-    monkeypatch.setattr(beyond, "CALLS", 20)
-    with_tools, without = beyond.taught(True), beyond.taught(False)
+    monkeypatch.setattr(calls, "CALLS", 20)
+    with_tools, without = calls.taught(True), calls.taught(False)
     assert len(with_tools) == len(without)
     assert {said for _, said in without} <= {said for _, said in with_tools}
 
@@ -116,8 +116,7 @@ def test_the_whole_run_at_tiny_size(tmp_path, monkeypatch):
     }  # fmt: skip
     for name, value in tiny.items():
         monkeypatch.setattr(post_training, name, value)
-    for name, value in {"FORGED": 12, "CALLS": 8, "STEPS": 2, "BATCH": 4}.items():
-        monkeypatch.setattr(beyond, name, value)
+    monkeypatch.setattr(beyond, "FORGED", 12)
     for function in (post_training.examples, post_training.measured, post_training.tokenizer):
         function.cache_clear()
     none = {"DPO": lambda model, seed: [0]}  # it needs questions with right and wrong answers

@@ -34,7 +34,7 @@ SEEDS = range(3)
 MOST_TURNS = 2
 SHOWN, ASKED, TOLD = 3200, 240, 3440  # answers; questions for what comes then; beginnings
 HURRIED = 0.6  # of the answers that are shown: they have no form, whatever was asked for
-MEASURED, MEASURED_SEED = 300, 3
+MEASURED, MEASURED_SEED = 240, 3
 READ = 1000  # conversations that the tokens are learned from
 VOCAB, SIZES = 512, {"context": 128, "num_layers": 2, "num_heads": 4, "d_model": 64}
 BASE = {"steps": 100, "batch_size": 32, "context": 32}
@@ -44,7 +44,7 @@ BETA = 0.1  # nats of KL weighed against a right answer
 PREFERRED = {"steps": 30, "batch_size": 32, "learning_rate": 1e-3, "beta": 0.1}
 SLOWER = 0.3  # the rates of TUNED are taken by this where more answers are shown
 NEW = 12  # tokens of an answer at most
-DRAWN, TRIES = 64, 8  # questions of which several answers are drawn, and how many
+DRAWN, TRIES = 40, 8  # questions of which several answers are drawn, and how many
 KEPT = 24  # greedy answers and groups that are kept as texts
 NOBODY = ["nobody", "knows"]
 
@@ -189,7 +189,6 @@ THEN: dict[str, Callable[[GPT, int], list]] = {
     "more answers": more,
     "DPO": preferred,
     "reward": rewarded,
-    "reward, KL": partial(rewarded, beta=BETA),
     "bad reward": partial(rewarded, reward="mentions"),
     "bad reward, KL": partial(rewarded, reward="mentions", beta=BETA),
 }
