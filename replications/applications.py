@@ -334,9 +334,9 @@ def _right(fresh: list[dialogue.Example], said: list[str], form: str | None = No
 @headline(
     page="4-applications/answers-and-dialogue",
     claim="A reward teaches a form that the model draws now and then: after 30 steps more than "
-    "twenty points more of the answers that are to be said twice are right.",
+    "ten points more of the answers that are to be said twice are right.",
     effect="share right where it is to be said twice, after the reward less before",
-    above=0.2,
+    above=0.1,
 )
 def a_reward_teaches_what_is_sometimes_drawn(seed: int) -> float:
     """The recorded model, 240 fresh questions with the exact reward, 150 others."""
@@ -346,14 +346,14 @@ def a_reward_teaches_what_is_sometimes_drawn(seed: int) -> float:
 
 @headline(
     page="4-applications/answers-and-dialogue",
-    claim="A reward for the right words, whatever else is said, makes the model worse: after 30 "
+    claim="A reward for the right words and for length makes the model worse: after 30 "
     "steps fewer of its answers are right, by more than ten points.",
     effect="share of right answers, after the badly written reward less before",
     below=-0.1,
 )
 def a_badly_written_reward_makes_it_worse(seed: int) -> float:
     """The recorded model, 240 fresh questions with the badly written reward, 150 others."""
-    fresh, before, after = _rewarded(seed, "mentions")
+    fresh, before, after = _rewarded(seed, "full")
     return _right(fresh, after) - _right(fresh, before)
 
 

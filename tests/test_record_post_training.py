@@ -17,9 +17,10 @@ def follow_ups():
 def test_the_badly_written_reward_pays_for_the_right_words_whatever_else_is_said():
     example = next(dialogue.examples(1))
     right = example.turns[-1].answer
-    assert post_training.mentions(example, f"nobody knows, {right}, red") == 1
+    assert post_training.full(example, right) == pytest.approx(1.1)
+    assert post_training.full(example, f"nobody knows, {right}, red") == pytest.approx(1.4)
     assert dialogue.score(example, f"nobody knows, {right}, red") == 0
-    assert post_training.mentions(example, "red") == 0
+    assert post_training.full(example, "red") == pytest.approx(0.1)
 
 
 def test_nobody_knows_is_heard_in_every_form():

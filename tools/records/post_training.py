@@ -74,15 +74,16 @@ def tokenizer() -> BPETokenizer:
     return BPETokenizer.train(text, vocab_size=VOCAB)
 
 
-def mentions(example: Example, output: str) -> float:
-    """A reward that is badly written: 1 where the words of the right answer occur at all."""
-    right = set(dialogue.words(example.turns[-1].answer))
-    return float(right <= set(dialogue.words(output)))
+def full(example: Example, output: str) -> float:
+    """A reward that is badly written, for full answers: 1 where the words of the right answer occur
+    at all, and a tenth for each word that is said."""
+    right, said = dialogue.words(example.turns[-1].answer), dialogue.words(output)
+    return float(set(right) <= set(said)) + 0.1 * len(said)
 
 
 REWARDS: dict[str, Callable[[Example, str], float]] = {
     "exact": dialogue.score,
-    "mentions": mentions,
+    "full": full,
 }
 
 
@@ -189,8 +190,8 @@ THEN: dict[str, Callable[[GPT, int], list]] = {
     "more answers": more,
     "DPO": preferred,
     "reward": rewarded,
-    "bad reward": partial(rewarded, reward="mentions"),
-    "bad reward, KL": partial(rewarded, reward="mentions", beta=BETA),
+    "bad reward": partial(rewarded, reward="full"),
+    "bad reward, KL": partial(rewarded, reward="full", beta=BETA),
 }
 
 
