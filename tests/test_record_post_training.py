@@ -5,7 +5,7 @@ from itertools import islice
 import pytest
 
 from storyland.tasks import dialogue
-from tools.records import beyond, calls, post_training
+from tools.records import beyond, post_training
 from tools.records.job import Job
 
 
@@ -76,35 +76,6 @@ def test_each_name_has_one_beginning_in_a_library():
         assert len(library) > 15
         for name, one in library.items():
             assert name in one.story.text and name in beyond.question(one)
-
-
-def test_a_call_is_answered_by_the_program_and_another_line_is_not():
-    library = beyond.libraries()[0]
-    name, one = next(iter(library.items()))
-    assert calls.result("count", "In a house lived Ben.\nHow many?", {}) == "5"
-    assert calls.result(f"look up {name}", "?", library) == one.story.text
-    assert calls.result("look up Nemo", "?", library) == calls.NOTHING
-    assert calls.result("Crowhill", "?", library) is None
-
-
-def test_who_calls_goes_on_from_the_result(monkeypatch):
-    read = []
-
-    def say(model, tokenizer, inputs, most):
-        read.append(list(inputs))
-        return ["count" if text.endswith("?") else text.split("\n")[-1] for text in inputs]
-
-    monkeypatch.setattr(calls, "say", say)
-    first, last = calls.answer(None, None, ["two words\nHow many?", "no call"], [{}, {}])
-    assert first == ["count", "no call"] and last == ["2", "no call"]
-    assert read[1] == ["two words\nHow many?\ncount\n2"]
-
-
-def test_with_tools_and_without_the_same_questions_are_taught_in_as_many_texts(monkeypatch):
-    monkeypatch.setattr(calls, "CALLS", 20)
-    with_tools, without = calls.taught(True), calls.taught(False)
-    assert len(with_tools) == len(without)
-    assert {said for _, said in without} <= {said for _, said in with_tools}
 
 
 def test_the_whole_run_at_tiny_size(tmp_path, monkeypatch):

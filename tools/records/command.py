@@ -31,7 +31,6 @@ from tinygpt.checkpoint import CheckpointError
 from tinygpt.config import TrainError, configure
 from tinygpt.corpora import CorpusError
 from tools.records import (
-    calls,
     code,
     data,
     decoding,
@@ -68,7 +67,6 @@ RUNS = {
     "in-context": in_context.in_context,
     "retrieval": retrieval.retrieval,
     "post-training": post_training.post_training,
-    "tool-calls": calls.calls,
     "decoding": decoding.decoding,
     "decoding-speed": decoding.speed,
     "serving": serving.serving,
