@@ -264,7 +264,7 @@ def serving():
 
 
 # Four answers that were drawn for one question, and what the reward gives each.
-ANSWERED = {"Crowhill": 1, "nobody knows": 0, "a cottage": 0, "Crowhill ": 1}
+ANSWERED = (("Crowhill", 1), ("nobody knows", 0), ("a cottage", 0), ("Crowhill", 1))
 
 
 def answers_and_dialogue():
@@ -296,10 +296,10 @@ def answers_and_dialogue():
     card.box(60, 238, 120, 40, c.TOKEN, "as it was, $q$", 0.12, size=16)
     card.aside(462, 30, "reward")
     card.aside(556, 30, "advantage")
-    for i, (said, reward) in enumerate(ANSWERED.items()):
+    for i, (said, reward) in enumerate(ANSWERED):
         y = 66 + 56 * i
         card.arrow((182, 174), (216, 174), (244, y))
-        card.text(258, y, said.strip(), anchor="start")
+        card.text(258, y, said, anchor="start")
         card.box(446, y - 16, 32, 32, c.TRUTH if reward else c.TOKEN, str(reward), 0.2)
         card.text(546, y, "+2/3" if reward else "−2/3")
         _pushed(card, 600, y, up=bool(reward))
@@ -307,7 +307,7 @@ def answers_and_dialogue():
     columns = {
         "shown": [("Crowhill", True)],
         "preferred": [("Crowhill", True), ("nobody knows", False)],
-        "rewarded": [(said.strip(), bool(reward)) for said, reward in ANSWERED.items()],
+        "rewarded": [(said, bool(reward)) for said, reward in ANSWERED],
     }
     for column, (way, rows) in enumerate(columns.items()):
         x = 24 + 210 * column
