@@ -261,3 +261,64 @@ def serving():
     card.text(320, 330, "time inside = time in the queue + time in the model")
     card.maths(320, 368, "L = λ W")
     return card
+
+
+# Four answers that were drawn for one question, and what the reward gives each.
+ANSWERED = (("Crowhill", 1), ("nobody knows", 0), ("a cottage", 0), ("Crowhill", 1))
+
+
+def answers_and_dialogue():
+    """Three ways to learn from a question: shown an answer, two compared, or several rewarded.
+
+    At the top left is what the model reads: a beginning, In Crowhill there lived Ben, and a
+    question, What was his village called? An arrow leads to the model p. Below the model, grey and
+    joined to it by a dashed line with the letters KL, is the reference q: the same model as it was
+    before.
+
+    From the model an arrow leads to four answers that it drew, a row each: Crowhill, nobody knows,
+    a cottage, Crowhill. Behind each is its reward, 1, 0, 0 and 1, and behind that its advantage: by
+    how much the reward beats the mean of the three others, +2/3, −2/3, −2/3 and +2/3. A blue arrow
+    up says that the answer becomes more probable, a red arrow down that it becomes less so.
+
+    Below are the three ways in three columns. Shown: one answer, Crowhill, which somebody wrote,
+    with a blue arrow up. Preferred (DPO): two answers of the model's own, Crowhill with a blue
+    arrow up over nobody knows with a red arrow down. Rewarded (policy gradient): all four that were
+    drawn, each with an arrow of its own, and only a function that gives a number.
+    """
+    card = Canvas(answers_and_dialogue, 470)
+    card.box(20, 20, 200, 92, c.TOKEN, tint=0.1)
+    for i, line in enumerate(("In Crowhill there", "lived Ben. What was", "his village called?")):
+        card.aside(34, 40 + 25 * i, line, anchor="start", colour=c.INK)
+    card.arrow((120, 114), (120, 146))
+    card.box(60, 150, 120, 48, c.WEIGHT, "model $p$", 0.28)
+    card.line((120, 200), (120, 236), dashed=True)
+    card.aside(134, 218, "KL", anchor="start")
+    card.box(60, 238, 120, 40, c.TOKEN, "as it was, $q$", 0.12, size=16)
+    card.aside(462, 30, "reward")
+    card.aside(556, 30, "advantage")
+    for i, (said, reward) in enumerate(ANSWERED):
+        y = 66 + 56 * i
+        card.arrow((182, 174), (216, 174), (244, y))
+        card.text(258, y, said, anchor="start")
+        card.box(446, y - 16, 32, 32, c.TRUTH if reward else c.TOKEN, str(reward), 0.2)
+        card.text(546, y, "+2/3" if reward else "−2/3")
+        _pushed(card, 600, y, up=bool(reward))
+    card.line((20, 300), (620, 300))
+    columns = {
+        "shown": [("Crowhill", True)],
+        "preferred": [("Crowhill", True), ("nobody knows", False)],
+        "rewarded": [(said, bool(reward)) for said, reward in ANSWERED],
+    }
+    for column, (way, rows) in enumerate(columns.items()):
+        x = 24 + 210 * column
+        card.text(x, 326, way, anchor="start", weight="600")
+        for i, (said, up) in enumerate(rows):
+            card.text(x, 360 + 30 * i, said, anchor="start", size=16)
+            _pushed(card, x + 140, 360 + 30 * i, up, size=9)
+    return card
+
+
+def _pushed(card, x, y, up, size=13):
+    """An arrow for what becomes more probable, or less."""
+    ends = (x, y + size), (x, y - size)
+    card.arrow(*(ends if up else ends[::-1]), colour=c.STATE if up else c.WRONG, width=2.5)
