@@ -112,9 +112,10 @@ def note_problems(text):
 
 
 def tex_problems(text):
-    """Every $ has its partner; braces, \\left and \\begin theirs inside."""
+    """Every $ has its partner; braces, \\left and \\begin theirs inside; no backslash is lost."""
     text = "\n".join(outside_code(text)).replace(r"\\", "  ").replace(r"\$", "  ")
     found = ["$$ is never closed"] if text.count("$$") % 2 else []
+    found += [f"{c!r} in a text: \\beta or \\frac with one backslash?" for c in "\b\f" if c in text]
     formulas = re.findall(r"\$\$(.+?)\$\$", text, re.DOTALL)
     rest = re.sub(r"\$\$.+?\$\$", "", text, flags=re.DOTALL)
     for paragraph in re.split(r"\n\s*\n|\n(?=\s*(?:[-*|]|\d+\.)\s*)", rest):
@@ -408,6 +409,7 @@ def test_ruff_finds_nothing_in_the_notebooks_at_80_characters():
         (note_problems, ":::{a} A\n:open:\n\nb\n\n:::", ":::{a} A\n:class: tip\n\nb\n\n:::"),
         (tex_problems, "It costs $5.", r"It costs \$5, and $x$ is free."),
         (tex_problems, "- $x\n- y$", "- $x$\n- $y$"),
+        (tex_problems, "$\beta$", r"$\beta$"),
         (tex_problems, "$$\nx", "$$\nx\n$$"),
         (tex_problems, r"$\frac{1}{2$", r"$\frac{1}{2}$ and $\{1\}$"),
         (tex_problems, r"$$\left( x$$", r"$$\left( x \right)$$ and $a \leftarrow b$"),
