@@ -821,7 +821,7 @@ def decode_documents(ids, merges):
         name="surrogates-shown",
         what="Decodes with errors='surrogateescape', which no screen can show.",
         question="q5",
-        says="U+FFFD",
+        says="half a character",
         old='data.decode("utf-8", errors="replace")',
         new='data.decode("utf-8", errors="surrogateescape")',
     ),
