@@ -22,7 +22,7 @@ from tinygpt.speculate import speculative
 from tinygpt.tokenizer import BPETokenizer
 from tinygpt.train import say
 from tinygpt.train.reinforce import reinforce
-from tools.records import code, fine_tuning, in_context, post_training, retrieval, serving
+from tools.records import code, fine_tuning, in_context, post_training, retrieval, serving, thinking
 
 # 4-applications/generating -----------------------------------------------------------------------
 
@@ -375,6 +375,37 @@ def a_badly_written_reward_makes_it_worse(seed: int) -> float:
     """The recorded model, 240 fresh questions with the badly written reward, 150 others."""
     fresh, before, after = _rewarded(seed, "full")
     return _right(fresh, after) - _right(fresh, before)
+# 4-applications/thinking -------------------------------------------------------------------------
+
+
+@cache
+def _touched(seed: int) -> dict[str, dict[str, int]]:
+    """The recorded model with a scratchpad, and each change in a hundred fresh texts."""
+    return thinking.touch(records.load("thinking")[0], seed, 100)
+
+
+@headline(
+    page="4-applications/thinking",
+    claim="It goes on from what it has written: where the last count of a scratchpad is changed, "
+    "the next one follows the change in more than eight of ten texts.",
+    effect="share of next counts that follow the change",
+    above=0.8,
+)
+def the_next_count_follows_what_was_written(seed: int) -> float:
+    """The recorded model, a hundred texts."""
+    return _touched(seed)["the last count"]["next follows"] / 100
+
+
+@headline(
+    page="4-applications/thinking",
+    claim="What has been counted is not counted again: where a step of the text is changed after "
+    "it was counted, the answer stays as it was in more than eight of ten texts.",
+    effect="share of answers that stay",
+    above=0.8,
+)
+def a_step_that_is_counted_is_not_read_again(seed: int) -> float:
+    """The recorded model, a hundred texts."""
+    return _touched(seed)["a step counted already"]["last as before"] / 100
 
 
 # 4-applications/code -----------------------------------------------------------------------------

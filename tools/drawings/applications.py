@@ -214,6 +214,55 @@ def _yard(card, left, top, path, colour, cell=17):
     card.dot(*at[0], 4, c.INK)
 
 
+# A text of three steps, sentence by sentence, and how many Mia has after each.
+COUNTED = {
+    "Mia had five figs.": "five",
+    "She ate two.": "three",
+    "Ben had six nuts.": None,
+    "Tom gave her four more.": "seven",
+    "She lost one.": "six",
+}
+PASSES = {  # what is said, the answer marked by a star
+    "at once": ["six*"],
+    "scratchpad": ["five", "three", "seven", "six*"],
+    "filler": ["hm", "hm", "hm", "six*"],
+}
+
+
+def thinking():
+    """Three ways to say how many there are, a pass of the model for each word.
+
+    At the top is a text, a sentence a line: Mia had five figs; she ate two; Ben had six nuts; Tom
+    gave her four more; she lost one. Beside each sentence stands how many figs Mia has then: five,
+    three, seven, six. Beside the sentence about Ben stands nothing: it changes no count. Below it
+    is the question, how many figs has she now.
+
+    Under it are three rows, one for each way, and in each row the words that the model says, a box
+    a word. The answer, six, is yellow. At once: the answer alone. Scratchpad: five, three, seven,
+    and then the answer; a bow leads from each count to the next, since each needs the one before
+    it and one more sentence. Filler: hm, hm, hm, and then the answer; as many words before it, and
+    no bow.
+    """
+    card = Canvas(thinking, 424)
+    for i, (sentence, count) in enumerate(COUNTED.items()):
+        y = 32 + 30 * i
+        card.text(130, y, sentence, anchor="start")
+        if count:
+            card.arrow((366, y), (424, y), colour=c.TRUTH)
+            card.text(440, y, count, anchor="start")
+    card.text(130, 186, "How many figs has she now?", anchor="start", weight="600")
+    for row, (way, words) in enumerate(PASSES.items()):
+        y = 256 + 66 * row
+        card.text(112, y, way, anchor="end")
+        for i, word in enumerate(words):
+            x, answer = 130 + 98 * i, word.endswith("*")
+            card.box(x, y - 18, 78, 36, c.HERE if answer else c.TOKEN, word.rstrip("*"),
+                     0.6 if answer else 0.12)  # fmt: skip
+            if way == "scratchpad" and not answer:
+                card.bow((x + 48, y - 20), (x + 88, y - 40), (x + 128, y - 20), colour=c.STATE)
+    return card
+
+
 def serving():
     """Many programs ask, one model answers, and a queue lies between them.
 

@@ -45,6 +45,7 @@ from tools.records import (
     sitting,
     step,
     storyland,
+    thinking,
     training,
     translation,
 )
@@ -71,6 +72,7 @@ RUNS = {
     "decoding-speed": decoding.speed,
     "serving": serving.serving,
     "code": code.code,
+    "thinking": thinking.thinking,
     "translation": translation.translation,
     "summary": translation.summary,
     "fine-tuning": fine_tuning.fine_tuning,
