@@ -155,8 +155,8 @@ def sentences(seed: int, count: int, into: str = "Chinese") -> list[Example]:
 
 def translation(job: Job) -> dict:
     """A decoder alone and an encoder-decoder of equal size learn to translate from 3,000 pairs:
-    four learning rates each, chosen by validation loss, then three seeds; both directions; and
-    some once twice as long."""
+    in each direction four learning rates each, chosen by validation loss, then three seeds, and
+    those once more with twice the steps."""
     sets = {into: [sentences(1, TRAIN, into), sentences(2, VALID, into), sentences(3, TEST, into)]
             for into in ("Chinese", "English")}
     tokens = Tokens(text for many in sets.values() for some in many for one in some
@@ -178,16 +178,17 @@ def translation(job: Job) -> dict:
         print(about, flush=True)
         return about | once(job.out, about, make)
 
-    tried = [run(kind, "Chinese", rate, 0) for kind in KINDS for rate in RATES]
-    best = {kind: min((one for one in tried if one["kind"] == kind),
-                      key=lambda one: one["valid_nats"])["rate"] for kind in KINDS}
-    more = [run(kind, "Chinese", best[kind], seed) for seed in SEEDS[1:] for kind in KINDS]
-    back = [run(kind, "English", best[kind], 0) for kind in KINDS]
-    longer = [run(kind, "Chinese", best[kind], 0, LONGER) for kind in KINDS]
-    longer.append(run(KINDS[0], "English", best[KINDS[0]], 0, LONGER))
-    runs = tried + more + back + longer
+    best: dict[str, dict[str, float]] = {}
+    runs = []
+    for into in sets:
+        tried = [run(kind, into, rate, 0) for kind in KINDS for rate in RATES]
+        best[into] = {kind: min((one for one in tried if one["kind"] == kind),
+                                key=lambda one: one["valid_nats"])["rate"] for kind in KINDS}
+        runs += tried
+        runs += [run(kind, into, best[into][kind], seed) for seed in SEEDS[1:] for kind in KINDS]
+        runs += [run(kind, into, best[into][kind], seed, LONGER) for seed in SEEDS for kind in KINDS]
     for one in runs:
-        if one["rate"] != best[one["kind"]]:
+        if one["rate"] != best[one["into"]][one["kind"]]:
             del one["said"]  # only its loss is asked for
 
     def exact(one: dict) -> float:
