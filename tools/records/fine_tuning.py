@@ -442,7 +442,7 @@ def fine_tuning(job: Job) -> dict:
     run("GPT, told as well", few, like="GPT")
     run(NOTHING, few)
     if not job.rehearsal:
-        for method in (NOTHING, "BERT", "GPT", "GPT, LoRA"):
+        for method in (NOTHING, "BERT", "GPT"):
             run(method, (MANY,))
     pool, test = examples(LABELLED, MANY), examples(TEST, NUM_TEST)
     truth = posterior_of_test()
