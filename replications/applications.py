@@ -345,7 +345,8 @@ def the_decoder_alone_learns_chinese_sooner(seed: int) -> float:
     right = {}
     for kind in translation.KINDS:
         model = translation.translator(kind, tokens.vocab_size, seed)
-        pairs = Pairs.of([(one.input, one.output) for one in fit], tokens, translation.BATCH, seed)
+        pairs = [(one.input, one.output) for one in fit]
+        pairs = Pairs.of(pairs, tokens, translation.BATCH, seed=seed)
         translation.train(model, pairs, rate=0.01)
         said = translation.translate(model, tokens, [one.input for one in test])
         marks = [chinese.score(one, text) == 1 for one, text in zip(test, said, strict=True)]
