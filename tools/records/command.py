@@ -31,6 +31,7 @@ from tinygpt.checkpoint import CheckpointError
 from tinygpt.config import TrainError, configure
 from tinygpt.corpora import CorpusError
 from tools.records import (
+    asked,
     code,
     data,
     decoding,
@@ -65,6 +66,7 @@ RUNS = {
     "width": step.width,
     "data": data.data,
     "one-sitting": sitting.sitting,
+    "asked": asked.smollm2,
     "in-context": in_context.in_context,
     "retrieval": retrieval.retrieval,
     "post-training": post_training.post_training,
