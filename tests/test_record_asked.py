@@ -43,3 +43,12 @@ def test_the_rule_names_words_with_a_capital_within_a_sentence():
     named = asked.capitals(one).split(", ")
     assert all(word.istitle() and word in one.story.words for word in named)
     assert "The" not in named
+
+
+def test_a_mood_counts_in_any_sentence_that_names_no_other():
+    assert asked.moods_in("The story is indeed Spooky.") == {"spooky"}
+    task = asked.TASKS["mood"]
+    both = " or ".join(sentiment.moods())
+    assert asked.marks(task, [both]) == [0.0]
+    (one,) = islice(sentiment.examples(asked.SEED), 1)
+    assert asked.marks(task, [f"It is {one.output}."]) == [1.0]

@@ -29,6 +29,11 @@ def f1(example: Example, output: str) -> float:
     return 2 * len(said & right) / (len(said) + len(right))
 
 
+def moods_in(output: str) -> set[str]:
+    """The moods that an answer names, in whatever sentence."""
+    return set(sentiment.moods()) & set(re.findall(r"[a-z]+", output.lower()))
+
+
 def capitals(example: Example) -> str:
     """What a rule without any model names: words with a capital letter within a sentence."""
     words = example.story.words
@@ -58,7 +63,7 @@ TASKS = {
         "Answer with one of these words.",
         sentiment.examples,
         output,
-        lambda one, said: sentiment.score(one, said.strip(" .").lower()),
+        lambda one, said: float(moods_in(said) == {one.output}),
         6,
     ),
     "question": Task(
