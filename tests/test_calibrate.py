@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+import torch
 from scipy.stats import mannwhitneyu
 
-from tinygpt.calibrate import auroc, bins, calibration_error, coverage
+from tinygpt.calibrate import auroc, bins, calibration_error, coverage, temperature
 
 
 def cases(seed, size=400):
@@ -60,3 +61,11 @@ def test_what_is_no_forecast_is_refused(p, y):
 def test_auroc_takes_both_kinds():
     with pytest.raises(ValueError, match="it takes both"):
         auroc([0.1, 0.2], [1, 1])
+
+
+@pytest.mark.parametrize("true", [0.5, 1.0, 2.0])
+def test_the_temperature_is_found_with_which_the_targets_were_drawn(true):
+    generator = torch.Generator().manual_seed(0)
+    logits = 3 * torch.randn(20_000, 5, generator=generator)
+    targets = torch.multinomial((logits / true).softmax(-1), 1, generator=generator)[:, 0]
+    assert temperature(logits, targets) == pytest.approx(true, rel=0.03)

@@ -1,13 +1,17 @@
 """Is a probability to be believed? Confidence against what came, and against the truth.
 
-bins(p, y, 10)                 a reliability diagram: count, mean p and mean y of each bin
-calibration_error(p, y, 10)    its mean distance from the diagonal: ECE
-auroc(score, right)            how well a score tells right from wrong
-coverage(score, right)         what is right among the n answers with the highest scores
+    bins(p, y, 10)                 a reliability diagram: count, mean p and mean y of each bin
+    calibration_error(p, y, 10)    its mean distance from the diagonal: ECE
+    auroc(score, right)            how well a score tells right from wrong
+    coverage(score, right)         what is right among the n answers with the highest scores
+    temperature(logits, targets)   the T for which softmax(logits / T) expects the targets best
 """
 
 import numpy as np
+import torch.nn.functional as F
+from scipy.optimize import minimize_scalar
 from scipy.stats import rankdata
+from torch import Tensor
 
 
 def bins(p, y, num_bins: int) -> np.ndarray:
@@ -51,3 +55,15 @@ def coverage(score, right) -> np.ndarray:
     means = np.bincount(group, weights=right) / np.bincount(group)
     order = np.sort(group)
     return np.cumsum(means[order]) / np.arange(1, len(score) + 1)
+
+
+def temperature(logits: Tensor, targets: Tensor) -> float:
+    """The temperature with the least cross-entropy of logits (N, V) / T on targets (N,), from 0.1
+    to 10: Guo, Pleiss, Sun and Weinberger, ICML 2017. The loss is convex in 1 / T, so there is one.
+    """
+    logits = logits.detach().double()
+
+    def loss(beta: float) -> float:
+        return F.cross_entropy(beta * logits, targets).item()
+
+    return 1 / minimize_scalar(loss, bounds=(0.1, 10), method="bounded").x

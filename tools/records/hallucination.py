@@ -3,6 +3,7 @@ whether it is so.
 
     words    models of Storyland, token by token, beside the oracle's exact probabilities
     names    the model that answers questions, asked about somebody who is not in the story
+    questions  the same model, asked what its task asks
     smollm2  a published model: sums, years of birth, and the same questions about stories
 """
 
@@ -48,9 +49,13 @@ NAMES = tuple(
 MODELS = range(3)  # seeds of the second training of "Answers and dialogue"
 CHANGES = ("nothing", "another absent name", "the home, in the story", "the village, in the story")
 
+# Questions as they come
+DRAWS = 10  # answers to one question
+FIT_SEED, FIT, ASKED_SEED, ASKED = 8002, 300, 8001, 600  # a temperature is fitted on the first
+
 # A published model
 REAL = "smollm2-135m-instruct"
-DRAWS, REAL_SEED = 10, 6
+REAL_SEED = 6
 SUMS, EACH, LONGEST = (1, 2, 3), 40, 5  # digits of both numbers; sums of each; digits of an answer
 AT_ONCE, TOGETHER = 10, 20  # rows read together: of one length, and of any
 BORN = {  # people whom every encyclopedia has, by two names
@@ -320,6 +325,79 @@ def tuned(seed: int) -> GPT:
     return model.eval()
 
 
+# Questions as they come
+
+
+def questions(seed: int, count: int) -> list[dialogue.Example]:
+    """Conversations of one turn that ask for no form."""
+    plain = (
+        one
+        for one in dialogue.examples(seed)
+        if len(one.turns) == 1 and one.turns[0].form == "plain"
+    )
+    return list(islice(plain, count))
+
+
+@torch.no_grad()
+def said_logits(model: GPT, pairs: Sequence[tuple[str, str]]) -> tuple[torch.Tensor, torch.Tensor]:
+    """logits (N, V) and targets (N,) of what is said."""
+    logits, targets = [], []
+    for row in Pairs.of(pairs, post_training.tokenizer(), 1).rows:
+        said = row[1:] >= 0
+        ids = torch.where(row < -1, -2 - row, row)[None, :-1]
+        logits.append(model(ids)[0, said])
+        targets.append(row[1:][said])
+    return torch.cat(logits), torch.cat(targets)
+
+
+def cooled(model: GPT, temperature: float) -> GPT:
+    """The model whose logits are divided by a temperature: its last matrix is."""
+    model = copy.deepcopy(model)
+    with torch.no_grad():
+        model.head.weight /= temperature
+    return model
+
+
+def fitted(model: GPT, seed: int = FIT_SEED, count: int = FIT) -> float:
+    """The temperature with which it expects the right answers to other questions best."""
+    pairs = [(one.input, one.output) for one in questions(seed, count)]
+    return round(calibrate.temperature(*said_logits(model, pairs)), 3)
+
+
+def confident(
+    model: GPT, seed: int, count: int, temperatures: Sequence[float] = (1.0,), draws: int = DRAWS
+) -> dict:
+    """The answers of a model to questions as they come, whether they are right, how sure it is of
+    each at these temperatures, and how many of `draws` drawn answers are the same."""
+    of, reader = questions(seed, count), post_training.tokenizer()
+    inputs = [one.input for one in of]
+    said = say(model, reader, inputs, post_training.NEW)
+    generator = torch.Generator().manual_seed(seed)
+    drawn = say(
+        model, reader, [one for one in inputs for _ in range(draws)], post_training.NEW,
+        temperature=1.0, generator=generator,
+    )  # fmt: skip
+    pairs = list(zip(inputs, said, strict=True))
+    return {
+        "right": post_training.marks(of, said),
+        "nobody": "".join(str(int(post_training.says_nobody(one))) for one in said),
+        "known": "".join(str(int(one.answerable)) for one in of),
+        "sure": [rounded(sureness(cooled(model, t), reader, pairs)) for t in temperatures],
+        "agree": [drawn[i * draws : (i + 1) * draws].count(text) for i, text in enumerate(said)],
+    }
+
+
+def usual() -> dict:
+    """Fitted on some questions, measured on others; the first also choose a threshold."""
+    model = tuned(0)
+    t = fitted(model)
+    return {
+        "temperature": t,
+        "fit": confident(model, FIT_SEED, FIT, (1.0, t), draws=0),
+        "fresh": confident(model, ASKED_SEED, ASKED, (1.0, t)),
+    }
+
+
 # A published model
 
 
@@ -481,6 +559,7 @@ def hallucination(job: Job) -> dict:
     found = {
         "words": kept({"words": STORIES}, partial(words, STORIES)),
         "names": [kept({"names": seed}, lambda seed=seed: asked(tuned(seed))) for seed in MODELS],
+        "questions": kept({"questions": ASKED}, usual),
         "smollm2": {
             "seed": REAL_SEED,
             "draws": DRAWS,
