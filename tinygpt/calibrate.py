@@ -1,5 +1,7 @@
 """Is a probability to be believed? Confidence against what came, and against the truth.
 
+A forecast is p, what came or is true is y:
+
     bins(p, y, 10)                 a reliability diagram: count, mean p and mean y of each bin
     calibration_error(p, y, 10)    its mean distance from the diagonal: ECE
     auroc(score, right)            how well a score tells right from wrong
