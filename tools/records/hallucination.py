@@ -563,6 +563,7 @@ def hallucination(job: Job) -> dict:
         "smollm2": {
             "seed": REAL_SEED,
             "draws": DRAWS,
+            "years": {name: sorted({year, ALSO.get(name, year)}) for name, year in BORN.items()},
             "sums": {str(n): kept({"sums": n, "each": EACH}, partial(add, n))["of"] for n in SUMS},
             "born": {kind: kept({"born": kind}, partial(born, kind))["of"] for kind in people()},
             "elsewhere": kept({"elsewhere": REAL_TOLD}, elsewhere),
