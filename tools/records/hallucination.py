@@ -566,7 +566,8 @@ def hallucination(job: Job) -> dict:
             "years": {name: sorted({year, ALSO.get(name, year)}) for name, year in BORN.items()},
             "sums": {str(n): kept({"sums": n, "each": EACH}, partial(add, n))["of"] for n in SUMS},
             "born": {kind: kept({"born": kind}, partial(born, kind))["of"] for kind in people()},
-            "elsewhere": kept({"elsewhere": REAL_TOLD}, elsewhere),
+            "elsewhere": kept({"elsewhere": REAL_TOLD}, elsewhere)
+            | {"cases": cases(TOLD_SEED, REAL_TOLD)},
         },
     }
     every = [one for of in found["smollm2"]["sums"].values() for one in of]
