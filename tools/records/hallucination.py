@@ -106,22 +106,27 @@ def tokenizer_():
 
 
 def truth(oracle: storyland.Oracle, text: str) -> Iterator[tuple[int, dict[int, float]]]:
-    """Each token of a story, and the exact probabilities of all tokens at its place."""
-    states, last, at = oracle.start(), END, 0
-    while at < len(text):
-        found = ways(oracle, states, last)
-        piece = max((one for one in found if text.startswith(one, at)), key=len)
-        options = [(ids_of(one), p) for one, p in found.items()]
-        for k, token in enumerate(said := ids_of(piece)):
-            here: dict[int, float] = {}
-            for ids, p in options:
-                if ids[:k] == said[:k] and len(ids) > k:
-                    here[ids[k]] = here.get(ids[k], 0.0) + p
-            total = sum(here.values())
-            yield token, {i: p / total for i, p in here.items()}
-        for last in split(piece):
-            _, states = oracle.step(states, last)
-        at += len(piece)
+    """Each token of a story, and the exact probabilities of all tokens at its place.
+
+    Kept are all ways to go on with pieces of which some tokens may be read already: one piece can
+    end where another, longer one has a token more."""
+    ways_: list[tuple] = [((), 1.0, oracle.start(), "", END)]
+    for token in tokenizer_().encode(text):
+        longer = []
+        for left, chance, states, piece, last in ways_:
+            if left:
+                longer.append((left, chance, states, piece, last))
+                continue
+            for last in split(piece):
+                _, states = oracle.step(states, last)
+            for more, p in ways(oracle, states, last).items():
+                longer.append((ids_of(more), chance * p, states, more, last))
+        here: dict[int, float] = {}
+        for left, chance, *_ in longer:
+            here[left[0]] = here.get(left[0], 0.0) + chance
+        yield token, here
+        ways_ = [(one[0][1:], one[1] / here[token], *one[2:]) for one in longer
+                 if one[0][0] == token]  # fmt: skip
 
 
 @torch.no_grad()
