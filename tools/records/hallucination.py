@@ -124,7 +124,7 @@ def truth(oracle: storyland.Oracle, text: str) -> Iterator[tuple[int, dict[int, 
         here: dict[int, float] = {}
         for left, chance, *_ in longer:
             here[left[0]] = here.get(left[0], 0.0) + chance
-        yield token, here
+        yield token, {i: min(p, 1.0) for i, p in here.items()}  # sums may round to more
         ways_ = [(one[0][1:], one[1] / here[token], *one[2:]) for one in longer
                  if one[0][0] == token]  # fmt: skip
 
