@@ -31,6 +31,7 @@ from tinygpt.checkpoint import CheckpointError
 from tinygpt.config import TrainError, configure
 from tinygpt.corpora import CorpusError
 from tools.records import (
+    bias,
     code,
     data,
     decoding,
@@ -73,6 +74,7 @@ RUNS = {
     "serving": serving.serving,
     "code": code.code,
     "thinking": thinking.thinking,
+    "bias": bias.bias,
     "translation": translation.translation,
     "summary": translation.summary,
     "fine-tuning": fine_tuning.fine_tuning,
