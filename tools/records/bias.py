@@ -148,22 +148,28 @@ def count(size: int) -> dict:
 
 
 @torch.no_grad()
-def odds(model: GPT, some: Sequence[Twins], rows: int = 32) -> list[float]:
-    """ln P(she) - ln P(he), in either spelling, where the person at work is first a pronoun."""
-    found: list[float] = []
-    for first in range(0, len(some), rows):
-        part = some[first : first + rows]
+def first(model: GPT, some: Sequence[Twins], rows: int = 32) -> tuple[Tensor, list[int], list[int]]:
+    """Where the person at work is first a pronoun: the logits of the next token, (n, vocab_size),
+    and the ids of she and of he there, in the spelling that fits."""
+    found = []
+    for start in range(0, len(some), rows):
+        part = some[start : start + rows]
         ids = [tokenizer().encode("\n" + one.before(one.places[0])) for one in part]
         x = torch.zeros(len(part), max(map(len, ids)), dtype=torch.long)
         for row, of in zip(x, ids, strict=True):
             row[: len(of)] = torch.tensor(of)
-        hidden = model.hidden(x)[range(len(part)), [len(of) - 1 for of in ids]]
-        logits = model.head(hidden)  # (B, vocab_size)
-        she, he = ([token(told.words[one.places[0]]) for one, told in
-                    ((one, getattr(one, which)) for one in part)] for which in PRONOUNS)  # fmt: skip
-        each = range(len(part))
-        found += (logits[each, she] - logits[each, he]).tolist()
-    return found
+        last = [len(of) - 1 for of in ids]
+        found.append(model.head(model.hidden(x)[range(len(part)), last]))
+    she = [token(one.she.words[one.places[0]]) for one in some]
+    he = [token(one.he.words[one.places[0]]) for one in some]
+    return torch.cat(found), she, he
+
+
+def odds(model: GPT, some: Sequence[Twins]) -> list[float]:
+    """ln P(she) - ln P(he) where the person at work is first a pronoun."""
+    logits, she, he = first(model, some)
+    each = range(len(some))
+    return (logits[each, she] - logits[each, he]).tolist()
 
 
 @torch.no_grad()
@@ -182,18 +188,18 @@ def wrong_later(model: GPT, one: Twins) -> dict[str, list[float]]:
     return found
 
 
-def go_on(model: GPT, begun: Sequence[str], seed: int, **decoding) -> list[str]:
+def go_on(model: GPT, begun: Sequence[str], seed: int, new: int = NEW, **decoding) -> list[str]:
     """How the model ends stories that are begun: what it adds, newline included if it comes."""
     (newline,) = tokenizer().encode("\n")
     generator, said = torch.Generator().manual_seed(seed), {}
     order = sorted(range(len(begun)), key=lambda i: len(begun[i]))
-    for first in range(0, len(order), 96):
-        which = order[first : first + 96]
+    for start in range(0, len(order), 96):
+        which = order[start : start + 96]
         rows = [torch.tensor(tokenizer().encode("\n" + begun[i])) for i in which]
         ids = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=-1)
-        new = generate(model, ids.clamp(min=0), NEW, stop=newline, keep=ids >= 0,
+        more = generate(model, ids.clamp(min=0), new, stop=newline, keep=ids >= 0,
                        generator=generator, **decoding)  # fmt: skip
-        for i, row in zip(which, new.tolist(), strict=True):
+        for i, row in zip(which, more.tolist(), strict=True):
             row = row[: row.index(newline) + 1] if newline in row else row
             said[i] = tokenizer().decode(row)
     return [said[i] for i in range(len(begun))]
@@ -290,7 +296,7 @@ def next_nats(texts: Sequence[str]) -> Tensor:
     which = [model.tokenizer.encode(" " + word)[0] for word in PRONOUNS]
     ids = [model.tokenizer.encode(START + text, special=True) for text in texts]
     found = torch.zeros(len(texts), 2)
-    for length in tqdm(sorted({len(row) for row in ids}), desc=REAL):
+    for length in sorted({len(row) for row in ids}):
         places = [i for i, row in enumerate(ids) if len(row) == length]
         logits = model.model(torch.tensor([ids[i] for i in places]), last_only=True)[:, -1]
         found[places] = logits.log_softmax(-1)[:, which]
