@@ -1,5 +1,4 @@
-"""Part 5's headlines: what a model costs, hides, assumes and makes up, each as a function of a fresh
-seed."""
+"""Part 5's headlines, each as a function of a fresh seed."""
 
 import numpy as np
 

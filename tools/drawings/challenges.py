@@ -6,10 +6,10 @@ from tools.drawings.canvas import Canvas
 # Of a hundred cooks, how many are women: on the way from the grammar to what is told.
 COOKS = {
     "grammar": (60, c.TRUTH, "60 of 100 cooks"),
-    "text": (61, c.KEPT, "counted in 130 MB"),
+    "text": (61, c.KEPT, "in 130 MB"),
     "model": (64, c.STATE, "its probability"),
-    "T = 0.5": (76, c.STATE, "squared, and again"),
-    "likeliest": (100, c.WRONG, "the same each time"),
+    "T = 0.5": (76, c.STATE, "odds squared"),
+    "likeliest": (100, c.WRONG, "every time"),
 }
 
 
