@@ -83,10 +83,6 @@ def test_as_they_are_no_story_has_its_twin():
     assert len(set(texts)) > 0.9 * len(texts)
 
 
-def test_nine_jobs_are_half_of_them():
-    assert len(bias.half(0)) == 9 and bias.half(0) < set(shares()) and bias.half(0) != bias.half(1)
-
-
 def test_the_professions_asked_of_the_published_model_are_enough_and_no_two_the_same():
     assert len(set(bias.JOBS)) == len(bias.JOBS) >= 40 and bias.CONTROL not in bias.JOBS
 

@@ -46,10 +46,10 @@ REST = {"temperature": 0.5}  # how the rest is told where the pronoun is drawn a
 TARGETS = ("as the model says", "half")
 
 # Trained on both
-WAYS = ("as they are", "both ways", "nine both ways")
-SEEDS, STEPS, BATCH, RATE, WARM_UP = range(3), 25, 16, 1e-3, 5
+WAYS = ("as they are", "both ways")
+SEEDS, STEPS, BATCH, RATE, WARM_UP = range(3), 25, 8, 2e-3, 5
 LOOK_SEED, LOOK = 42, 6  # of the stories in which the pronoun is measured, a job
-HELD_OUT = 100
+HELD_OUT = 50
 
 # A published model
 REAL = "smollm2-135m-instruct"
@@ -248,11 +248,10 @@ def after_job(one: Twins) -> int:
 def lines(way: str, seed: int) -> list[str]:
     """The stories that are trained on: half of somebody at work, half of anything else."""
     rng, needed = Random(seed), STEPS * BATCH // 2
-    both = set(shares()) if way == "both ways" else half(seed) if way == "nine both ways" else set()
     some, work = twins(500 + seed), []
     while len(work) < needed:
         one = next(some)
-        if one.job in both:
+        if way == "both ways":
             work += [one.she.text, one.he.text]
         else:  # as many stories of a job, and the true share of women
             again = next(other for other in some if other.job == one.job)
@@ -261,11 +260,6 @@ def lines(way: str, seed: int) -> list[str]:
             ]
     rest = (story.text for story in storyland.stories(600 + seed) if "worker" not in story.facts)
     return work[:needed] + list(islice(rest, needed))
-
-
-def half(seed: int) -> set[str]:
-    """Nine of the jobs."""
-    return set(Random(seed).sample(sorted(shares()), len(shares()) // 2))
 
 
 def mended(way: str, seed: int) -> GPT:
@@ -283,7 +277,7 @@ def looked(model: GPT) -> dict:
 
 
 def mend(way: str, seed: int) -> dict:
-    return looked(mended(way, seed)) | {"half": sorted(half(seed))}
+    return looked(mended(way, seed))
 
 
 # A published model
