@@ -64,25 +64,6 @@ def test_a_pronoun_that_is_drawn_apart_stands_in_the_story(monkeypatch):
     assert ends == ["she" if mark else "he" for mark in found["she"]]
 
 
-def texts_of(way):
-    texts = bias.lines(way, 0)
-    assert len(texts) == bias.STEPS * bias.BATCH
-    return texts[: len(texts) // 2]
-
-
-def test_both_ways_every_story_has_its_twin():
-    texts = texts_of("both ways")
-    for one, other in zip(texts[::2], texts[1::2], strict=True):
-        words = [(a, b) for a, b in zip(one.split(), other.split(), strict=True) if a != b]
-        assert words and all("she" in a.lower() or "her" in a.lower() for a, _ in words)
-
-
-def test_as_they_are_no_story_has_its_twin():
-    texts = texts_of("as they are")
-    assert all(one != other for one, other in zip(texts[::2], texts[1::2], strict=True))
-    assert len(set(texts)) > 0.9 * len(texts)
-
-
 def test_the_professions_asked_of_the_published_model_are_enough_and_no_two_the_same():
     assert len(set(bias.JOBS)) == len(bias.JOBS) >= 40 and bias.CONTROL not in bias.JOBS
 
@@ -90,7 +71,7 @@ def test_the_professions_asked_of_the_published_model_are_enough_and_no_two_the_
 def test_the_cooks_of_the_drawing_are_those_of_the_record():
     record, at = records.read("bias"), list(shares()).index("cook")
     women, men = record["counted"][-1]["of"]["cook"]
-    log_odds = np.array(record["before"]["odds"]).reshape(18, -1)[at]
+    log_odds = np.array(bias.odds(bias.plain(), each_job(42, 6)[6 * at : 6 * at + 6]))
     chance = {T: 100 / (1 + np.exp(-log_odds.mean() / T)) for T in (1, 0.5)}
     found = [100 * shares()["cook"], 100 * women / (women + men), chance[1], chance[0.5]]
     assert [round(of) for of in found] == [of[0] for of in challenges.COOKS.values()][:4]

@@ -1,15 +1,12 @@
 """The recorded run of the page "Bias": she or he, in the training text, in what a model tells at
-several temperatures, after it has read the same stories both ways, and in a published model.
+several temperatures, and in a published model.
 
 The stories are those of somebody at work: `storyland.twins` has each with a woman and with a man.
 """
 
-import copy
 import re
 from collections.abc import Sequence
 from functools import cache, partial
-from itertools import islice
-from random import Random
 
 import numpy as np
 import torch
@@ -17,14 +14,13 @@ from torch import Tensor
 from tqdm import tqdm
 
 import storyland
-from storyland.twins import Twins, each_job, shares, twins
-from tinygpt import data, records, train
+from storyland.twins import Twins, each_job, shares
+from tinygpt import records
 from tinygpt.corpora import corpus
 from tinygpt.generate import generate
 from tinygpt.model import GPT
 from tinygpt.pretrained import pretrained
 from tinygpt.tokenizer import BPETokenizer
-from tinygpt.train.tune import Pairs, tune
 from tools.records.in_context import START
 from tools.records.job import Job, once
 
@@ -44,12 +40,6 @@ SETTINGS = {
 }
 REST = {"temperature": 0.5}  # how the rest is told where the pronoun is drawn apart
 TARGETS = ("as the model says", "half")
-
-# Trained on both
-WAYS = ("as they are", "both ways")
-SEEDS, STEPS, BATCH, RATE, WARM_UP = range(3), 25, 8, 2e-3, 5
-LOOK_SEED, LOOK = 42, 6  # of the stories in which the pronoun is measured, a job
-HELD_OUT = 50
 
 # A published model
 REAL = "smollm2-135m-instruct"
@@ -79,31 +69,21 @@ def bias(here: Job) -> dict:
 
     `counted`: women and men of each job in the first characters of the training text, so many as
     `size` says. `told`: the pronoun in each story that the model went on with, 1 for she, 0 for he,
-    None where there was none, and whether the oracle finds the story broken. `trained`: the log
-    odds of she after training, a story each, and bits a character for held-out stories. `smollm2`:
-    ln P of both pronouns after each template.
+    None where there was none, and whether the oracle finds the story broken. `smollm2`: ln P of
+    both pronouns after each template.
     """
     kept = partial(once, here.out)
     counted = [kept({"counted": size}, partial(count, size)) for size in SIZES]
     smollm2 = kept({"smollm2": REAL}, real)
     told = {name: kept({"told": name}, partial(tell, name)) for name in (*SETTINGS, *TARGETS)}
-    trained = {
-        way: [kept({"trained": way, "seed": seed}, partial(mend, way, seed)) for seed in SEEDS]
-        for way in WAYS
-    }
     return {
         "counted": counted,
         "each": EACH,
         "told": told,
-        "training": {"steps": STEPS, "batch": BATCH, "learning_rate": RATE, "look": LOOK,
-                     "held_out": HELD_OUT},
-        "before": kept({"before": MODEL}, partial(looked, plain())),
-        "trained": trained,
         "smollm2": smollm2,
         "figures": {
             "she, at temperature 1": round(share(told["temperature 1"]["she"]), 4),
-            **{way: round(np.mean([one["bits"] for one in of]).item(), 5)
-               for way, of in trained.items()},
+            "she, at temperature 0.5": round(share(told["temperature 0.5"]["she"]), 4),
         },
     }  # fmt: skip
 
@@ -240,44 +220,6 @@ def after_job(one: Twins) -> int:
     """The word after the sentence that says the job: the sentence before the first pronoun."""
     words = one.she.words[: one.places[0]]
     return max(i for i, word in enumerate(words) if word == ".") + 1
-
-
-# Both ways
-
-
-def lines(way: str, seed: int) -> list[str]:
-    """The stories that are trained on: half of somebody at work, half of anything else."""
-    rng, needed = Random(seed), STEPS * BATCH // 2
-    some, work = twins(500 + seed), []
-    while len(work) < needed:
-        one = next(some)
-        if way == "both ways":
-            work += [one.she.text, one.he.text]
-        else:  # as many stories of a job, and the true share of women
-            again = next(other for other in some if other.job == one.job)
-            work += [
-                (of.she if rng.random() < shares()[of.job] else of.he).text for of in (one, again)
-            ]
-    rest = (story.text for story in storyland.stories(600 + seed) if "worker" not in story.facts)
-    return work[:needed] + list(islice(rest, needed))
-
-
-def mended(way: str, seed: int) -> GPT:
-    model = copy.deepcopy(plain())
-    rows = [torch.tensor(tokenizer().encode("\n" + line)) for line in lines(way, seed)]
-    tune(model, Pairs(rows, BATCH, seed), steps=STEPS, learning_rate=RATE, warm_up=WARM_UP)
-    return model
-
-
-def looked(model: GPT) -> dict:
-    """The log odds of she, a story each, and bits a character for the held-out stories."""
-    texts = data.texts(storyland.held_out()[:HELD_OUT], tokenizer())
-    found = odds(model, each_job(LOOK_SEED, LOOK))
-    return {"odds": [round(x, 3) for x in found], "bits": train.bits_per_char(model, texts)}
-
-
-def mend(way: str, seed: int) -> dict:
-    return looked(mended(way, seed))
 
 
 # A published model
