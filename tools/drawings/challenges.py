@@ -8,7 +8,7 @@ COOKS = {
     "grammar": (60, c.TRUTH, "60 of 100 cooks"),
     "text": (61, c.KEPT, "in 130 MB"),
     "model": (64, c.STATE, "its probability"),
-    "T = 0.5": (76, c.STATE, "odds squared"),
+    "T = 0.5": (75, c.STATE, "odds squared"),
     "likeliest": (100, c.WRONG, "every time"),
 }
 
@@ -23,7 +23,7 @@ def bias():
     through all of them.
 
     The last two lie under the words how it is told. At temperature 0.5 the model's chances are
-    squared and divided by their sum: the filled part is 76. Where the likeliest word is taken it
+    squared and divided by their sum: the filled part is 75. Where the likeliest word is taken it
     fills the whole bar: a hundred, and no cook is a man.
     """
     card = Canvas(bias, 330)
