@@ -32,6 +32,7 @@ from tinygpt.config import TrainError, configure
 from tinygpt.corpora import CorpusError
 from tools.records import (
     asked,
+    bias,
     code,
     data,
     decoding,
@@ -77,6 +78,7 @@ RUNS = {
     "code": code.code,
     "thinking": thinking.thinking,
     "hallucination": hallucination.hallucination,
+    "bias": bias.bias,
     "translation": translation.translation,
     "summary": translation.summary,
     "fine-tuning": fine_tuning.fine_tuning,
