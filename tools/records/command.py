@@ -32,6 +32,7 @@ from tinygpt.config import TrainError, configure
 from tinygpt.corpora import CorpusError
 from tools.records import (
     code,
+    cost,
     data,
     decoding,
     fine_tuning,
@@ -73,6 +74,7 @@ RUNS = {
     "serving": serving.serving,
     "code": code.code,
     "thinking": thinking.thinking,
+    "cost": cost.cost,
     "translation": translation.translation,
     "summary": translation.summary,
     "fine-tuning": fine_tuning.fine_tuning,
