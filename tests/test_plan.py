@@ -1,4 +1,4 @@
-"""tinygpt.plan: operations against PyTorch's counter, bytes against what is kept, and the command."""
+"""tinygpt.plan: operations against PyTorch's counter, bytes against its memory, the command."""
 
 import re
 
@@ -128,7 +128,7 @@ def test_rows_that_are_lines_have_the_length_of_the_text():
         (["--devices", "0", "--flops", "1e12"], "devices is 0: give a whole number"),
         (["--preset", "story-giant"], "There is no preset 'story-giant'"),
         (["--preset", "gpt2-small", "--d-model", "12288"], "too many to time here: give flops"),
-        (["--cross-attention"], "plan is for models without an encoder"),
+        (["--cross-attention"], "give cross_attention=False"),
         (["--nonsense"], "unrecognized arguments: --nonsense"),
     ],
 )

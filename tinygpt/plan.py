@@ -79,8 +79,6 @@ def plan(config: TrainConfig, machine: Machine, clock=time.perf_counter) -> Plan
     Looks at the validation text are not in it, nor is bringing the text. Raises TrainError where
     the model is too large to be timed here.
     """
-    if config.model.cross_attention:
-        raise TrainError("plan is for models without an encoder: give cross_attention=False.")
     length, predicted = shape(config)
     work = config.steps * config.batch_size * length * operations(config.model, round(length))
     rows = min(config.micro_batch or config.batch_size, config.batch_size)
