@@ -89,9 +89,10 @@ def calibrated(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """As `nearest`, for inputs x of which `square` (C, C) is the sum of x xᵀ."""
     weight, found = weight.clone(), []
+    square = square.double()  # else rounding may leave it without a root
     square = square + DAMPING * square.diagonal().mean() * torch.eye(len(square))
     # Row j says how the columns after j make good what column j loses.
-    rows = torch.linalg.cholesky(torch.linalg.inv(square), upper=True)
+    rows = torch.linalg.cholesky(torch.linalg.inv(square), upper=True).float()
     for first in range(0, weight.shape[1], group):
         part = weight[:, first : first + group]  # a view: it changes with weight
         end = first + part.shape[1]
