@@ -60,9 +60,9 @@ def cost(here: Job) -> dict:
     and runs for a step, beside what was said before; and bits lost with fewer bits a weight."""
     torch.set_num_threads(1)
     about = {"rounds": ROUNDS, "group": GROUP, "stories": STORIES, "windows": [WINDOWS, WINDOW]}
-    works = {"machine": machine, "runs": runs, "stories": of_stories, "smollm2": of_pydocs}
+    works = {"speeds": speeds, "runs": runs, "stories": of_stories, "smollm2": of_pydocs}
     found = {name: once(here.out, {"part": name} | about, make) for name, make in works.items()}
-    of = found["machine"]
+    of = found["speeds"]
     figures = {
         "operations a second": round(of["rate"]),
         "bytes a second": round(of["bandwidth"]),
@@ -89,7 +89,7 @@ def medians(works: dict[str, Callable[[], object]], rounds: int = 0) -> dict[str
 
 
 @torch.no_grad()
-def machine() -> dict:
+def speeds() -> dict:
     """Rates, the roof, and milliseconds of SmolLM2's passes, by the bits of its weights."""
     torch.manual_seed(SEED)
     a, b = torch.randn(2, LARGE, LARGE)
