@@ -96,7 +96,7 @@ NEW = ["--out", "new", "--corpus", "stories.txt"]
 @pytest.mark.parametrize(
     ("command", "message"),
     [
-        (["paint"], "There is no command 'paint': choose train, sample, chat, serve, evaluate"),
+        (["paint"], "There is no command 'paint': choose plan, train, sample, chat, serve"),
         (["train", "--preset", "big"], "There is no preset 'big': choose smoke, story-laptop"),
         (["train", "--preset"], "argument --preset: expected one argument"),
         (["train", *TINY, "--out", "run"], "run holds a run already: go on with it by --resume"),

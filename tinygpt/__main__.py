@@ -1,5 +1,6 @@
-"""Train a model, sample from it, evaluate it, export it; talk to one that was trained to chat.
+"""Plan a run, train a model, sample from it, evaluate it, export it; talk to one that chats.
 
+    python -m tinygpt plan --preset story-laptop
     python -m tinygpt train --preset story-laptop --out runs/first
     python -m tinygpt sample --run runs/first --prompt "Once upon a time"
     python -m tinygpt chat
@@ -20,10 +21,12 @@ from pathlib import Path
 from typing import Literal
 
 from tinygpt import corpora, data, options, parallel, records
+from tinygpt import plan as planning
 from tinygpt import train as training
 from tinygpt.errors import PlainError
 from tinygpt.model import GPT, GPTConfig
 from tinygpt.options import UsageError
+from tinygpt.plan import Machine
 from tinygpt.tokenizer import BPETokenizer, CharTokenizer
 from tinygpt.train import TrainConfig
 
@@ -35,13 +38,13 @@ def main(args: list[str]) -> int:
     if not args or args[0] in ("-h", "--help"):
         print(__doc__.strip())
         return 0 if args else 2
-    commands = {"train": train, "sample": sample, "chat": chat, "serve": serve}
+    commands = {"plan": plan, "train": train, "sample": sample, "chat": chat, "serve": serve}
     commands |= {"evaluate": evaluate, "export": export}
     try:
         if args[0] not in commands:
             raise UsageError(f"There is no command {args[0]!r}: choose {', '.join(commands)}.")
-        if args[0] == "train":
-            train(args[1:])
+        if args[0] in ("plan", "train"):
+            commands[args[0]](args[1:])
         else:
             options.call(commands[args[0]], f"{NAME} {args[0]}", args[1:])
     except PlainError as mistake:
@@ -68,21 +71,54 @@ def train(args: list[str]) -> None:
         config = TrainConfig.read(begun)
     else:
         config = training.configure(typed.preset)
-    parser = options.Parser(
-        f"{NAME} train",
-        "Train a model: make a run, with checkpoints and a record in a folder.\n\n"
-        f"Presets: {', '.join(training.PRESETS)}.",
-    )
-    options.add(parser, "preset", str, typed.preset, "numbers to begin with: see above")
-    options.add_fields(parser, config)
-    chosen = vars(parser.parse_args(args))
-    model = {field.name: chosen[field.name] for field in fields(GPTConfig)}
-    run = {field.name: chosen[field.name] for field in fields(TrainConfig) if field.name != "model"}
-    config = TrainConfig(**run, model=GPTConfig(**model))
+    about = "Train a model: make a run, with checkpoints and a record in a folder."
+    config, _ = typed_config("train", about, typed.preset, config, args)
     command = shlex.join([*NAME.split(), "train", *args])
     record = training.train(config, command=command)
     for name, value in record.get("figures", {}).items():
         print(f"{name:20}{value:>14,}")
+
+
+def plan(args: list[str]) -> None:
+    """Take what `train` takes, and say what it would take."""
+    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    first.add_argument("--preset", default="story-laptop")
+    try:
+        typed, _ = first.parse_known_args(args)
+    except argparse.ArgumentError as error:
+        raise UsageError(f"{error}. See {NAME} plan --help.") from None
+    config = training.configure(typed.preset)
+    about = (
+        "Say what a run would take, before it starts: operations, memory, time; with --watts and\n"
+        "--price also energy and cost. It takes what train takes. Without --flops it times a few\n"
+        "steps of the model on this machine's processor."
+    )
+    config, machine = typed_config("plan", about, typed.preset, config, args, Machine())
+    print(planning.said(typed.preset, planning.plan(config, machine), machine))
+
+
+def typed_config(
+    command: str,
+    about: str,
+    preset: str,
+    config: TrainConfig,
+    args: list[str],
+    machine: Machine | None = None,
+) -> tuple[TrainConfig, Machine | None]:
+    """A configuration, and a machine where there is one, with whatever was typed in its place."""
+    presets = f"Presets: {', '.join(training.PRESETS)}."
+    parser = options.Parser(f"{NAME} {command}", f"{about}\n\n{presets}")
+    options.add(parser, "preset", str, preset, "numbers to begin with: see above")
+    if machine is not None:
+        options.add_fields(parser.add_argument_group("What computes"), machine)
+    options.add_fields(parser, config)
+    chosen = vars(parser.parse_args(args))
+
+    def of(kind: type, *but: str) -> dict:
+        return {f.name: chosen[f.name] for f in fields(kind) if f.name not in but}
+
+    made = TrainConfig(**of(TrainConfig, "model"), model=GPTConfig(**of(GPTConfig)))
+    return made, None if machine is None else Machine(**of(Machine))
 
 
 def sample(

@@ -19,12 +19,22 @@ LARGEST = 127
 FEW = 64  # positions up to which the processor's kernel for 8 bits is faster than float32
 
 
-class Int8(nn.Module):
-    """A matrix (R, C) of whole numbers from -127 to 127, each row with a scale.
+class Rounded(nn.Module):
+    """A matrix in few bits.
 
     In a state dict it is `weight`, the matrix that it stands for, so that whatever stores or
     exports a model takes it as any other.
     """
+
+    weight: Tensor  # in float32
+
+    def _save_to_state_dict(self, destination: dict, prefix: str, keep_vars: bool) -> None:
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        destination[f"{prefix}weight"] = self.weight
+
+
+class Int8(Rounded):
+    """A matrix (R, C) of whole numbers from -127 to 127, each row with a scale."""
 
     def __init__(self, int8: Tensor, scale: Tensor):
         super().__init__()
@@ -35,10 +45,6 @@ class Int8(nn.Module):
     def weight(self) -> Tensor:
         """The matrix that it stands for, in float32."""
         return self.int8.float() * self.scale.float()[:, None]
-
-    def _save_to_state_dict(self, destination: dict, prefix: str, keep_vars: bool) -> None:
-        super()._save_to_state_dict(destination, prefix, keep_vars)
-        destination[f"{prefix}weight"] = self.weight
 
 
 class Int8Linear(Int8):

@@ -38,6 +38,7 @@ PAGES = {
     "chapters/4-applications/serving.ipynb": applications.serving,
     "chapters/5-challenges/hallucination.ipynb": challenges.hallucination,
     "chapters/5-challenges/bias.ipynb": challenges.bias,
+    "chapters/5-challenges/cost.ipynb": challenges.cost,
 }
 
 
