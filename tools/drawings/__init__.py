@@ -4,7 +4,14 @@ A function's docstring is the drawing in words: its first line the title, the re
 that stands in the file and, closed, under the picture on the page.
 """
 
-from tools.drawings import applications, attention, better, language_models, training
+from tools.drawings import (
+    applications,
+    attention,
+    better,
+    challenges,
+    language_models,
+    training,
+)
 from tools.notebooks import ROOT
 
 FOLDER = ROOT / "_static" / "drawings"
@@ -36,6 +43,7 @@ PAGES = {
     "chapters/4-applications/thinking.ipynb": applications.thinking,
     "chapters/4-applications/code.ipynb": applications.code,
     "chapters/4-applications/serving.ipynb": applications.serving,
+    "chapters/5-challenges/interpretability.ipynb": challenges.interpretability,
 }
 
 
