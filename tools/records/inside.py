@@ -49,7 +49,6 @@ SCORED = 64  # rows on which a head's weights are looked at
 # A published model
 REAL = "smollm2-135m-instruct"
 REAL_HALF, REAL_SCORED, REAL_ROWS = 20, 16, 16
-ALONE_HALF, ALONE_ROWS = 12, 4  # on which each head is taken out alone
 PATCHED_HALF, PATCHED_ROWS = 16, 24
 TOP, DRAWS = 10, 5  # heads of a set, and sets that are drawn beside them
 FIRST, LAST = 1000, 48_000  # tokens that are drawn: no marks, and few pieces of rare scripts
@@ -59,10 +58,9 @@ PLACES = "box bag jar chest drawer bucket pot basket".split()
 FACTS = 12
 
 # Probes
-SPLITS, LEARNED, TESTED, STORY_SEED = range(5), 500, 200, 910
-READ_BY_IDEAL = 40  # stories of a split that the ideal reader reads
+STORY_SEED, LEARNED, TESTED, LOTS = 910, 400, 200, range(5)
 RIDGE = 1.0  # what is added to each direction's sum of squares
-TASKS = ("mood", "mood, by lot", "he or she", "he or she, by lot")
+TASKS = ("mood", "he or she")
 
 
 def inside(here: Job) -> dict:
@@ -70,20 +68,19 @@ def inside(here: Job) -> dict:
     it without them, or by them alone. And probes of the recorded model of Storyland.
 
     `ours` holds for each seed the scores of its heads, (blocks, heads), and shares of ln P(B) that
-    a head, or all of a block, brings back or takes away. `real` has scores of all heads, what each
-    costs alone, what sets cost, row by row, and where a fact is that was patched. `probes` holds
-    right answers of each task, residual stream and split, and those of the ideal reader.
+    a head, or all of a block, brings back or takes away. `real` has scores of all heads, what sets
+    of them cost and bring back, row by row, and where a fact is that was patched. `probes` has a 1
+    for each right answer of a probe, by task and residual stream, and of the ideal reader.
     """
     kept = partial(once, here.out)
-    seeds, splits = (SEEDS[:1], SPLITS[:1]) if here.rehearsal else (SEEDS, SPLITS)
+    seeds = SEEDS[:1] if here.rehearsal else SEEDS
     steps = 20 if here.rehearsal else STEPS
     made = [model_of(here, seed, steps) for seed in seeds]
     ours = [
         kept({"ours": seed, "steps": steps}, partial(study, model, SCORE_SEED + seed))
         for seed, (model, _) in zip(seeds, made, strict=True)
     ]
-    probes = [kept({"probes": split}, partial(probed, split)) for split in splits]
-    real = {}
+    real, probes = {}, {}
     if not here.rehearsal:
         smollm2 = pretrained(REAL)
         real = kept({"scores": REAL}, partial(real_scores, smollm2.model))
@@ -91,12 +88,13 @@ def inside(here: Job) -> dict:
         for name, make in (
             ("ablated", lambda: real_ablated(smollm2.model, sets)),
             ("patched", lambda: real_patched(smollm2.model, sets)),
-            ("alone", lambda: real_alone(smollm2.model)),
             ("fact", lambda: real_fact(smollm2)),
         ):
             here.check(name)
             real |= {name: kept({name: REAL}, make)}
         real["sets"] = sets
+        here.check("probes")
+        probes = kept({"probes": STORY_SEED}, probed)
     model, _ = made[0]
     return {
         "model": records.write_model(here.out, model),
@@ -106,7 +104,7 @@ def inside(here: Job) -> dict:
         },
         "ours": ours,
         "real": real,
-        "probes": {"learned": LEARNED, "tested": TESTED, "splits": probes},
+        "probes": {"learned": LEARNED, "tested": TESTED, "lots": len(LOTS), **probes},
         "figures": {
             "parameters": model.num_parameters(),
             "loss": [round(one["loss"], 4) for one in ours],
@@ -366,16 +364,6 @@ def real_patched(model: GPT, sets: dict) -> dict:
     }
 
 
-def real_alone(model: GPT, heads: Heads | None = None) -> list[float]:
-    """By how much the loss on the second half rises without each head alone, in nats."""
-    rows = twice(4, ALONE_ROWS, ALONE_HALF, FIRST, LAST)
-    mean, whole = means(outputs(model, rows)), second_half(model, rows).mean()
-    return [
-        round((second_half(model, rows, put([one], mean)).mean() - whole).item(), 4)
-        for one in tqdm(all_heads(model) if heads is None else heads, desc="heads")
-    ]
-
-
 def real_texts(reader, seed: int = 5, count: int = FACTS) -> Iterator[tuple[list[int], list[int]]]:
     """A text, and the same with another place in it, as ids; both end where the place is due. All
     have as many tokens, and the place is one of them."""
@@ -433,9 +421,8 @@ def real_fact(found: LanguageModel) -> dict:
 # A fact in a story, and who knows of it
 
 ONE_TOKEN = "box jar chest drawer bag cupboard pot".split()  # places that are one token
-LOOKED = re.compile(
-    r" (?:went straight to|look for the \w+\? In|and opened|knelt down in front of) the (\w+)"
-)
+# What a story says of those who saw it, and of those who did not, before it names a place
+LOOKED = re.compile(r"(?: went straight to|”[^.]*, and opened) the (\w+)")
 MOVED = re.compile(
     r"But \w+ came in, .*? saw it all\.|"
     r"While s?he was away, (?:an? \w+ knocked everything over\. )?"
@@ -545,11 +532,6 @@ def base_model() -> GPT:
     return records.load("story-base")[0]
 
 
-def told(split: int, count: int) -> list[storyland.Story]:
-    """Stories with a hero whose name says he or she."""
-    return list(islice(storyland.stories(STORY_SEED + split), count))
-
-
 @torch.no_grad()
 def at_the_end(model: GPT, stories: Sequence, size: int = 50) -> Tensor:
     """(streams, stories, d): every residual stream at a story's last full stop or word."""
@@ -567,28 +549,21 @@ def at_the_end(model: GPT, stories: Sequence, size: int = 50) -> Tensor:
     return torch.cat(found, dim=1)
 
 
-def labels(stories: Sequence, task: str, split: int) -> Tensor:
-    """(stories,): the class of each. `by lot`: each name's own label, drawn with the same
-    chances."""
+def labels(stories: Sequence, task: str, lot: int | None = None) -> Tensor:
+    """(stories,): the class of each. With a lot, the control task: a label for each hero's name,
+    drawn with the chances of the classes."""
     moods = ["merry", "gloomy", "spooky"]
-    names = sorted(PRONOUNS)
-    rng = Random(split)
-    lot = {
-        "mood, by lot": dict(
-            zip(names, rng.choices(range(3), (5, 3, 2), k=len(names)), strict=True)
-        ),
-        "he or she, by lot": dict(zip(names, rng.choices(range(2), k=len(names)), strict=True)),
-    }
-    if task == "mood":
+    if lot is not None:
+        names, rng = sorted(PRONOUNS), Random(lot)
+        weights = (5, 3, 2) if task == "mood" else (1, 1)
+        drawn = rng.choices(range(len(weights)), weights, k=len(names))
+        by_name = dict(zip(names, drawn, strict=True))
+        found = [by_name[story.facts["hero"]] for story in stories]
+    elif task == "mood":
         found = [moods.index(story.facts["mood"]) for story in stories]
-    elif task == "he or she":
-        found = [int(PRONOUNS[story.facts["hero"]] == "she") for story in stories]
     else:
-        found = [lot[task][story.facts["hero"]] for story in stories]
+        found = [int(PRONOUNS[story.facts["hero"]] == "she") for story in stories]
     return torch.tensor(found)
-
-
-PRONOUNS = {item.name: item.forms["he"] for item in storyland.grammar().lists["name"].items}
 
 
 def probe(x: Tensor, y: Tensor) -> Tensor:
@@ -604,24 +579,31 @@ def says(weights: Tensor, x: Tensor) -> Tensor:
     return (x @ weights).argmax(1)
 
 
-def probed(split: int) -> dict:
-    """Right answers of a probe for each task and stream, of the commonest answer, and of whoever
-    knows the grammar and reads the story."""
-    stories = told(split, LEARNED + TESTED)
+def probed() -> dict:
+    """Right answers of a probe for each task and stream: of the task, and of its control task, the
+    share over LOTS; of the commonest answer; and of whoever knows the grammar and reads the
+    story."""
+    stories = list(islice(storyland.stories(STORY_SEED), LEARNED + TESTED))
     states = at_the_end(base_model(), stories)
-    found: dict = {"commonest": {}}
+
+    def hits(x: Tensor, y: Tensor) -> Tensor:
+        return (says(probe(x[:LEARNED], y[:LEARNED]), x[LEARNED:]) == y[LEARNED:]).double()
+
+    found: dict = {}
     for task in TASKS:
-        y = labels(stories, task, split)
-        learned, tested = y[:LEARNED], y[LEARNED:]
-        found["commonest"][task] = (tested == learned.mode().values).float().mean().item()
-        found[task] = [
-            (says(probe(x[:LEARNED], learned), x[LEARNED:]) == tested).float().mean().item()
-            for x in states
-        ]
+        y = labels(stories, task)
+        lots = [labels(stories, task, lot) for lot in LOTS]
+        found[task] = {
+            "right": [hits(x, y).int().tolist() for x in states],
+            "by lot": [
+                rounded(torch.stack([hits(x, lot) for lot in lots]).mean(0).tolist())
+                for x in states
+            ],
+            "commonest": (y[LEARNED:] == y[:LEARNED].mode().values).int().tolist(),
+        }
     oracle = storyland.Oracle()
-    right = [
-        next(iter(oracle.posterior(story.text.strip(), "mood"))) == story.facts["mood"]
-        for story in stories[LEARNED:][:READ_BY_IDEAL]
+    found["ideal"] = [
+        int(next(iter(oracle.posterior(one.text.strip(), "mood"))) == one.facts["mood"])
+        for one in tqdm(stories[LEARNED:], desc="the ideal reader")
     ]
-    return {name: rounded(value) if isinstance(value, list) else value
-            for name, value in found.items()} | {"ideal": sum(right) / len(right)}  # fmt: skip
+    return found
