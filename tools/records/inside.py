@@ -27,9 +27,10 @@ from tinygpt import checkpoint, optim, records
 from tinygpt.model import GPT, preset
 from tinygpt.model.hooks import watch
 from tinygpt.pretrained import LanguageModel, pretrained
+from tinygpt.tokenizer import BPETokenizer
 from tinygpt.train.loop import learn
 from tools.records.job import Job, once
-from tools.records.storyland import tokenizer
+from tools.records.storyland import tokenizer as train_tokenizer
 
 # Small models
 SEEDS = range(5)
@@ -482,11 +483,17 @@ def cut(text: str) -> tuple[str, str, str]:
     return (text[: found.start()], found[0], text[found.end() :]) if found else (text, "", "")
 
 
+def fits(text: str) -> bool:
+    """Whether the recorded model can read a text whole."""
+    return len(tokenizer().encode("\n" + text)) <= base_model().config.context
+
+
 class Hidings:
     """Some of them, told to the recorded model of Storyland."""
 
     def __init__(self, seed: int, count: int):
-        self.model, self.some = base_model(), list(islice(hidings(seed), count))
+        fitting = (one for one in hidings(seed) if fits(one["told"]) and fits(one["twin"]))
+        self.model, self.some = base_model(), list(islice(fitting, count))
         self.token = {place: tokenizer().encode(" " + place)[0] for place in ONE_TOKEN}
         self.rows = torch.arange(count)
 
@@ -525,6 +532,12 @@ class Hidings:
 
 
 # Probes
+
+
+@cache
+def tokenizer() -> BPETokenizer:
+    """The recorded model's; it is learned anew, so once."""
+    return train_tokenizer()
 
 
 @cache
@@ -583,7 +596,8 @@ def probed() -> dict:
     """Right answers of a probe for each task and stream: of the task, and of its control task, the
     share over LOTS; of the commonest answer; and of whoever knows the grammar and reads the
     story."""
-    stories = list(islice(storyland.stories(STORY_SEED), LEARNED + TESTED))
+    fitting = (one for one in storyland.stories(STORY_SEED) if fits(one.text.strip()))
+    stories = list(islice(fitting, LEARNED + TESTED))
     states = at_the_end(base_model(), stories)
 
     def hits(x: Tensor, y: Tensor) -> Tensor:
