@@ -173,8 +173,13 @@ def _names(source: str) -> tuple[frozenset[str], frozenset[str]]:
     """The names that a cell gives to functions, classes and values, and all that stand in it."""
     tree = ast.parse(source)
     made = {n.name for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.ClassDef)}
-    stored = {n.id for line in tree.body if isinstance(line, ast.Assign | ast.AnnAssign)
-              for n in ast.walk(line) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+    stored = {
+        n.id
+        for line in tree.body
+        if isinstance(line, ast.Assign | ast.AnnAssign)
+        for n in ast.walk(line)
+        if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
+    }
     used = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name)}
     return frozenset(made | stored), frozenset(used)
 

@@ -39,6 +39,7 @@ PAGES = {
     "chapters/5-challenges/hallucination.ipynb": challenges.hallucination,
     "chapters/5-challenges/bias.ipynb": challenges.bias,
     "chapters/5-challenges/cost.ipynb": challenges.cost,
+    "chapters/5-challenges/interpretability.ipynb": challenges.interpretability,
 }
 
 

@@ -41,6 +41,7 @@ from tools.records import (
     gpu,
     hallucination,
     in_context,
+    inside,
     isoflop,
     post_training,
     retrieval,
@@ -84,6 +85,7 @@ RUNS = {
     "translation": translation.translation,
     "summary": translation.summary,
     "fine-tuning": fine_tuning.fine_tuning,
+    "inside": inside.inside,
 }
 ON_GPU = {"gpt2-small-step": gpu.gpt2_small_step, "story-gpu": storyland.story}
 # These need nanoGPT's code, too.

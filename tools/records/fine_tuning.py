@@ -275,9 +275,7 @@ def tuned(
         loss = F.cross_entropy(model.head(last(hidden, rows)), y[which])
         if told:  # the story is predicted as well
             logits, targets = model.body.head(hidden[:, :-1]), rows[:, 1:]
-            loss = loss + F.cross_entropy(
-                logits.flatten(0, 1), targets.flatten(), ignore_index=-1
-            )
+            loss = loss + F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=-1)
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         for optimiser in optimisers:
