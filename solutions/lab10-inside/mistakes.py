@@ -323,9 +323,7 @@ MISTAKES = [
         what="Adds the variances of both sets of losses.",
         question="q3",
         says="the texts are not paired",
-        code=INTERVAL.format(
-            margin="1.96 * ((base.var() + target.var()) / count).sqrt().item()"
-        ),
+        code=INTERVAL.format(margin="1.96 * ((base.var() + target.var()) / count).sqrt().item()"),
     ),
     dict(
         name="spread-of-texts",
