@@ -712,4 +712,39 @@ MISTAKES = [
     ),
 ]
 
-SURVIVORS = {}
+PAD = "q6 | x = F.pad(states.double(), (0, 1), value=1.0)  # a column for the intercept | "
+RIDGE = "q6 | square = x[fit].T @ x[fit] + 1e-3 * torch.eye(x.shape[1]).double() | "
+CODES = "q7 | codes = (cut / steps.where(steps > 0, 1.0)).round().to(torch.int8) | "
+CHOICE = "it only chooses the message: the two assertions after it refuse either side alone"
+
+SURVIVORS = {  # what tools/mutants.py changes and no test can notice, and why
+    "q1 | asked = after.any(dim=-1)  # (B, T) | -1 to -2": (
+        "they are counted: a token that stands n times has n - 1 occurrences after the first, and "
+        "as many before the last"
+    ),
+    "q1 | paid = (attention * after[None, :, None]).sum(dim=-1)  # (L, B, H, T) | -1 to -2": (
+        "the sum goes over both axes in the end"
+    ),
+    "q5 | necessary = [head for head in every if alone[tuple(head)] >= gain / 2] | >= to >": (
+        "no loss is exactly half of another"
+    ),
+    "q5 | while kept:  # take away what is missed least, as long as enough is left | "
+    "kept to True": "with no head left nothing is kept, so the loop has ended before",
+    "q5 | if nothing - min(after) < gain * 2 / 3: | < to <=": "no loss is exactly at two thirds",
+    PAD + "0 to 1": "two columns of ones are an intercept, too: the ridge shares it out",
+    PAD + "1 to 2": "as above",
+    PAD + "1.0 to 2.0": "a column of twos is an intercept, too",
+    RIDGE + "+ to -": "a thousandth is small beside squares, and only keeps it solvable",
+    RIDGE + "1e-3 to 0.002": "as above",
+    "q6 | hot = F.one_hot(wanted[fit], int(labels.max()) + 1).double() | 1 to 2": (
+        "a label that no row has is never read"
+    ),
+    "q6 | size = (int(types.max()) + 1,) | 1 to 2": "a label is drawn for a type that no row has",
+    CODES + "> to >=": "0 / 0 is nan, of which this processor makes the code 0",
+    CODES + "1.0 to 2.0": "0 divided by either is 0",
+    **{
+        f"{cell} | assert share >= 0.66 or len(enough) <= fewest, ( | turned round{which}": CHOICE
+        for cell in ("q5-one", "q5-hidden-twins", "q5-hidden-fresh")
+        for which in ("", " (2)")
+    },
+}
