@@ -32,6 +32,7 @@ from tinygpt.config import TrainError, configure
 from tinygpt.corpora import CorpusError
 from tools.records import (
     asked,
+    balanced,
     bias,
     code,
     cost,
@@ -81,6 +82,7 @@ RUNS = {
     "thinking": thinking.thinking,
     "hallucination": hallucination.hallucination,
     "bias": bias.bias,
+    "bias-balanced": balanced.balanced,
     "cost": cost.cost,
     "translation": translation.translation,
     "summary": translation.summary,
