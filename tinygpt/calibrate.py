@@ -11,8 +11,6 @@ A forecast is p, what came or is true is y:
 
 import numpy as np
 import torch.nn.functional as F
-from scipy.optimize import minimize_scalar
-from scipy.stats import rankdata
 from torch import Tensor
 
 
@@ -45,6 +43,9 @@ def auroc(score, right) -> float:
     num_right, num_wrong = int(right.sum()), int((~right).sum())
     if not num_right or not num_wrong:
         raise ValueError(f"{num_right} right and {num_wrong} wrong cases: it takes both")
+    # Not above: a machine that only trains has no scipy, and still lists what can be recorded.
+    from scipy.stats import rankdata
+
     above = rankdata(score)[right].sum() - num_right * (num_right + 1) / 2
     return float(above / (num_right * num_wrong))
 
@@ -64,6 +65,8 @@ def temperature(logits: Tensor, targets: Tensor) -> float:
     to 10: Guo, Pleiss, Sun and Weinberger, ICML 2017. The loss is convex in 1 / T, so there is one.
     """
     logits = logits.detach().double()
+
+    from scipy.optimize import minimize_scalar  # as above
 
     def loss(beta: float) -> float:
         return F.cross_entropy(beta * logits, targets).item()
