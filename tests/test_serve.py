@@ -389,6 +389,15 @@ def test_it_listens_on_the_loopback_only(server):
     assert server._socket.getsockname()[0] == "127.0.0.1"
 
 
+def test_a_short_answer_waits_for_no_acknowledgement(server):
+    """With Nagle's algorithm on, its last packet does, 40 ms."""
+    with httpx.Client(base_url=server.url) as client:  # its connection stays while it is looked at
+        client.get("/v1/models")
+        (connection,) = server._uvicorn.server_state.connections
+        accepted = connection.transport.get_extra_info("socket")
+        assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
 def test_a_fault_of_the_model_ends_one_answer_and_is_logged_without_the_text(scripted, capsys):
     model, server = scripted()
     model.script = ["a secret"]  # no index: an error that speaks of it
