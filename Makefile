@@ -11,7 +11,8 @@ UV ?= uv
 PY := $(VENV)/bin/python
 INDEX := _build/html/index.html
 # Folders stand in the list too, so that a page taken away builds the book anew; `labs` is a target.
-PAGES := _config.yml _toc.yml _names.yml tools/page.py tools/foot.py tools/front.py \
+PAGES := _config.yml _toc.yml _names.yml _glossary.yml tools/page.py tools/foot.py tools/front.py \
+	tools/glossary.py \
 	records/replications.json records/guess.json records/ladder.json \
 	records/one-sitting/record.json records/story-base/record.json requirements.txt \
 	$(filter-out labs, \

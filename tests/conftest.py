@@ -8,8 +8,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = (
-    *("_config.yml", "_toc.yml", "_names.yml", "_static", "_templates", "_extra"),
-    *("chapters", "labs", "tools/page.py", "tools/foot.py", "tools/front.py"),
+    *("_config.yml", "_toc.yml", "_names.yml", "_glossary.yml", "_static", "_templates", "_extra"),
+    *("chapters", "labs", "tools/page.py", "tools/foot.py", "tools/front.py", "tools/glossary.py"),
     *("records/replications.json", "records/guess.json", "records/ladder.json"),
     *("records/one-sitting/record.json", "records/story-base/record.json"),
 )
