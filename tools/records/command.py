@@ -88,6 +88,7 @@ RUNS = {
     "summary": translation.summary,
     "fine-tuning": fine_tuning.fine_tuning,
     "inside": inside.inside,
+    "each-head": inside.each_head,
 }
 ON_GPU = {"gpt2-small-step": gpu.gpt2_small_step, "story-gpu": storyland.story}
 # These need nanoGPT's code, too.

@@ -49,7 +49,7 @@ SCORED = 64  # rows on which a head's weights are looked at
 
 # A published model
 REAL = "smollm2-135m-instruct"
-REAL_HALF, REAL_SCORED, REAL_ROWS = 20, 16, 16
+REAL_HALF, REAL_SCORED, REAL_ROWS, ALONE_ROWS = 20, 16, 16, 8
 PATCHED_HALF, PATCHED_ROWS = 16, 24
 TOP, DRAWS = 10, 5  # heads of a set, and sets that are drawn beside them
 FIRST, LAST = 1000, 48_000  # tokens that are drawn: no marks, and few pieces of rare scripts
@@ -352,6 +352,25 @@ def real_ablated(model: GPT, sets: dict) -> dict:
         "whole": whole,
         **each(sets, lambda heads: second_half(model, rows, put(heads, mean))),
     }
+
+
+def each_head(here: Job) -> dict:
+    """What SmolLM2 pays for the second half of random tokens said twice, with each of its heads in
+    turn at its mean: `alone` (blocks, heads, rows), beside `whole` (rows,) with all as they are."""
+    model = pretrained(REAL).model
+    rows = twice(4, ALONE_ROWS, REAL_HALF, FIRST, LAST)
+    mean = means(outputs(model, rows))
+
+    def block(layer: int) -> list[list[float]]:
+        every = [put([(layer, head)], mean) for head in range(model.config.num_heads)]
+        return [rounded(second_half(model, rows, one).tolist()) for one in every]
+
+    whole, alone = rounded(second_half(model, rows).tolist()), []
+    for layer in tqdm(range(model.config.num_layers), desc="blocks"):
+        here.check(f"block {layer}")
+        alone.append(once(here.out, {"block": layer, "of": REAL}, partial(block, layer)))
+    figures = {"rows": ALONE_ROWS, "tokens": 2 * REAL_HALF}
+    return {"training": {"model": REAL}, "whole": whole, "alone": alone, "figures": figures}
 
 
 def real_patched(model: GPT, sets: dict) -> dict:
