@@ -75,6 +75,7 @@ RUNS = {
     "in-context": in_context.in_context,
     "retrieval": retrieval.retrieval,
     "post-training": post_training.post_training,
+    "reward-kl": post_training.reward_kl,
     "decoding": decoding.decoding,
     "decoding-speed": decoding.speed,
     "serving": serving.serving,

@@ -299,3 +299,19 @@ def post_training(job: Job) -> dict:
             },
         },
     }  # fmt: skip
+
+
+def reward_kl(job: Job) -> dict:
+    """The reward that says what is meant, without the KL and with it, from the same tuned models."""
+    start = kept(job, "base", 0, base, empty())
+    ways = {"reward": rewarded, "reward, KL": partial(rewarded, beta=BETA)}
+    for seed in tqdm(SEEDS):
+        tuned = kept(job, "answers alone", seed, first, start)
+        for name, work in ways.items():
+            kept(job, name, seed, work, tuned)
+    models = {n: [found(job, n, seed) for seed in SEEDS] for n in ("answers alone", *ways)}
+    figures = {
+        name: [one["right"].count("1") / MEASURED for one in each] for name, each in models.items()
+    }
+    training = {"reinforced": REINFORCED, "beta": BETA, "measured": MEASURED}
+    return {"training": training, "models": models, "figures": figures}
