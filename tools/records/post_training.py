@@ -302,7 +302,7 @@ def post_training(job: Job) -> dict:
 
 
 def reward_kl(job: Job) -> dict:
-    """The reward that says what is meant, without the KL and with it, from the same tuned models."""
+    """The reward that says what is meant, without the KL and with it, of the same tuned models."""
     start = kept(job, "base", 0, base, empty())
     ways = {"reward": rewarded, "reward, KL": partial(rewarded, beta=BETA)}
     for seed in tqdm(SEEDS):
