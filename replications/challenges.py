@@ -155,6 +155,26 @@ def induction_heads_are_needed(seed: int) -> float:
     return float(np.subtract(*losses))
 
 
+@headline(
+    page="5-challenges/interpretability",
+    claim="In SmolLM2 looking back one place rests on one head: the first of block 17, alone at its "
+    "mean, costs more than half of what the ten heads with the highest previous-token score cost.",
+    effect="what the one costs, as a share of what the ten do",
+    above=0.5,
+)
+def one_head_looks_back(seed: int) -> float:
+    """Eight rows of twenty random tokens, said twice."""
+    model, sets = _smollm2(), records.read("inside")["real"]["sets"]
+    rows = inside.twice(seed, 8, inside.REAL_HALF, inside.FIRST, inside.LAST)
+    mean = inside.means(inside.outputs(model, rows))
+    ten = [tuple(head) for head in sets["previous"]]
+    whole, one, all_ten = (
+        inside.second_half(model, rows, inside.put(heads, mean)).mean()
+        for heads in ([], [(16, 0)], ten)
+    )
+    return float((one - whole) / (all_ten - whole))
+
+
 @cache
 def _smollm2():
     return pretrained(inside.REAL).model
