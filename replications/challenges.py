@@ -157,8 +157,9 @@ def induction_heads_are_needed(seed: int) -> float:
 
 @headline(
     page="5-challenges/interpretability",
-    claim="In SmolLM2 looking back one place rests on one head: the first of block 17, alone at its "
-    "mean, costs more than half of what the ten heads with the highest previous-token score cost.",
+    claim="In SmolLM2 looking back one place rests on one head: the first of block 17, alone at "
+    "its mean, costs more than half of what the ten heads with the highest previous-token score "
+    "cost.",
     effect="what the one costs, as a share of what the ten do",
     above=0.5,
 )
