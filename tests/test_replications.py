@@ -16,8 +16,12 @@ from replications import headline, interval, run, verdict
 
 ROOT = Path(__file__).resolve().parent.parent
 EVERY = run.load()
-# One speaks of all headlines, the other hurries through what the chapters claim: neither has any.
-OF_ALL = {"chapters/replicated", "chapters/one-sitting"}
+# One speaks of all headlines, another hurries through what the chapters claim, two look up in them
+# what others say and ask: none has any of its own.
+OF_ALL = {
+    *("chapters/replicated", "chapters/one-sitting"),
+    *("chapters/claims-checked", "chapters/questions"),
+}
 
 
 def chapters():
