@@ -12,7 +12,7 @@ import torch
 
 import storyland
 from replications import headline
-from storyland.tasks import chinese, dialogue, entities, robots, sentiment, summaries
+from storyland.tasks import calls, chinese, dialogue, entities, robots, sentiment, summaries
 from tinygpt import records
 from tinygpt.corpora import corpus
 from tinygpt.generate import generate
@@ -23,6 +23,7 @@ from tinygpt.tokenizer import BPETokenizer
 from tinygpt.train import Pairs, say
 from tinygpt.train.reinforce import reinforce
 from tools.records import (
+    calling_tools,
     code,
     fine_tuning,
     in_context,
@@ -408,6 +409,53 @@ def a_badly_written_reward_makes_it_worse(seed: int) -> float:
     """The recorded model, 240 fresh questions with the badly written reward, 150 others."""
     fresh, before, after = _rewarded(seed, "full")
     return _right(fresh, after) - _right(fresh, before)
+# 4-applications/calling-tools --------------------------------------------------------------------
+
+
+def _right_with_calls(model, seed: int) -> float:
+    some = calling_tools.of_kind(seed, "given", 8, 100)
+    said = calling_tools.conversations(model, some)
+    return np.mean([calls.score(one, of[-1]) for one, of in zip(some, said, strict=True)])
+
+
+@headline(
+    page="4-applications/calling-tools",
+    claim="A model that makes a call for each sentence is right in more than eight of ten texts of "
+    "eight steps, three more than the longest that it was trained on.",
+    effect="share of right answers",
+    above=0.8,
+)
+def a_call_a_sentence_holds_for_longer_texts(seed: int) -> float:
+    """The recorded model, a hundred texts."""
+    return _right_with_calls(records.load("calling-tools")[0], seed)
+
+
+@headline(
+    page="4-applications/calling-tools",
+    claim="A model that puts the whole text into one call is right in fewer than four of ten texts "
+    "of eight steps, though the counter never errs.",
+    effect="share of right answers",
+    below=0.4,
+)
+def one_call_does_not_hold_for_longer_texts(seed: int) -> float:
+    """A model that is trained from the seed, a hundred other texts."""
+    return _right_with_calls(calling_tools.trained("one call", seed)[0], seed + 1)
+
+
+@headline(
+    page="4-applications/calling-tools",
+    claim="The answer is what the counter said: where it is off by one, the answer is off by one "
+    "in more than nine of ten texts.",
+    effect="share of answers that follow the counter",
+    above=0.9,
+)
+def the_answer_follows_a_counter_that_is_off_by_one(seed: int) -> float:
+    """The recorded model, a hundred texts."""
+    model, _ = records.load("calling-tools")
+    found = calling_tools.counter_changed(model, "a call a sentence", seed, 100)
+    return found["off by one"]["as told"] / 100
+
+
 # 4-applications/thinking -------------------------------------------------------------------------
 
 
