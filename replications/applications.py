@@ -12,8 +12,10 @@ import torch
 
 import storyland
 from replications import headline
+from storyland.grammar import NUMBERS
 from storyland.tasks import calls, chinese, dialogue, entities, robots, sentiment, summaries
 from tinygpt import records
+from tinygpt.calls import answer, converse
 from tinygpt.corpora import corpus
 from tinygpt.generate import generate
 from tinygpt.pass_at_k import pass_at_k
@@ -319,8 +321,11 @@ def rouge_prefers_another_hero_to_other_words(seed: int) -> float:
 
     rng, scorer = random.Random(seed), RougeScorer(["rougeL"])
     names = [item.name for item in summaries.of_storyland().world.grammar.lists["name"].items]
-    told = (one for one in summaries.examples(seed)
-            if one.facts.get("hero") and one.facts["hero"] in one.output)
+    told = (
+        one
+        for one in summaries.examples(seed)
+        if one.facts.get("hero") and one.facts["hero"] in one.output
+    )
     marks = {"wrong": [], "right": []}
     for one in islice(told, 300):
         other = rng.choice([name for name in names if name not in one.story.words])
@@ -409,6 +414,8 @@ def a_badly_written_reward_makes_it_worse(seed: int) -> float:
     """The recorded model, 240 fresh questions with the badly written reward, 150 others."""
     fresh, before, after = _rewarded(seed, "full")
     return _right(fresh, after) - _right(fresh, before)
+
+
 # 4-applications/calling-tools --------------------------------------------------------------------
 
 
@@ -418,12 +425,18 @@ def _right_with_calls(model, seed: int) -> float:
     return np.mean([calls.score(one, of[-1]) for one, of in zip(some, said, strict=True)])
 
 
+@cache
+def _one_call(seed: int):
+    """A model that is trained from the seed to put the whole text into one call."""
+    return calling_tools.trained("one call", seed)[0]
+
+
 @headline(
     page="4-applications/calling-tools",
-    claim="A model that makes a call for each sentence is right in more than eight of ten texts of "
+    claim="A model that makes a call for each sentence is right in more than half of the texts of "
     "eight steps, three more than the longest that it was trained on.",
     effect="share of right answers",
-    above=0.8,
+    above=0.5,
 )
 def a_call_a_sentence_holds_for_longer_texts(seed: int) -> float:
     """The recorded model, a hundred texts."""
@@ -439,21 +452,73 @@ def a_call_a_sentence_holds_for_longer_texts(seed: int) -> float:
 )
 def one_call_does_not_hold_for_longer_texts(seed: int) -> float:
     """A model that is trained from the seed, a hundred other texts."""
-    return _right_with_calls(calling_tools.trained("one call", seed)[0], seed + 1)
+    return _right_with_calls(_one_call(seed), seed + 1)
+
+
+@headline(
+    page="4-applications/calling-tools",
+    claim="Where sentences are read to the model in another order, its calls are those of what is "
+    "read and not of what stands there in the text.",
+    effect="share of calls that fit what is read, where the two differ",
+    above=0.9,
+)
+def calls_follow_what_is_read_aloud(seed: int) -> float:
+    """The recorded model, sixty texts of five steps; the first sentence stays the first."""
+    model, _ = records.load("calling-tools")
+    some, rng = calling_tools.of_kind(seed, "given", 5, 60), random.Random(seed)
+    orders, desks = [], []
+    for one in some:
+        reader = calls.Reader(one.text)
+        order = list(range(1, len(reader.sentences)))
+        rng.shuffle(order)
+        orders.append([0, *order])
+        reader.sentences = [reader.sentences[i] for i in orders[-1]]
+        desks.append(reader.tools())
+    said = converse(
+        model, calling_tools.tokenizer(), [one.input for one in some],
+        lambda i, line: answer(line, desks[i]), most=calling_tools.MOST,
+    )  # fmt: skip
+    fits = []
+    for one, order, lines in zip(some, orders, said, strict=True):
+        wants = calls.changes(one)
+        for j, (i, line) in enumerate(zip(order, lines[2::2], strict=False)):
+            if wants[i] != wants[j]:
+                fits.append(line == f"> {wants[i]}")
+    return np.mean(fits)
 
 
 @headline(
     page="4-applications/calling-tools",
     claim="The answer is what the counter said: where it is off by one, the answer is off by one "
-    "in more than nine of ten texts.",
+    "in more than eight of ten texts.",
     effect="share of answers that follow the counter",
-    above=0.9,
+    above=0.8,
 )
 def the_answer_follows_a_counter_that_is_off_by_one(seed: int) -> float:
     """The recorded model, a hundred texts."""
     model, _ = records.load("calling-tools")
     found = calling_tools.counter_changed(model, "a call a sentence", seed, 100)
     return found["off by one"]["as told"] / 100
+
+
+@headline(
+    page="4-applications/calling-tools",
+    claim="A number that no training text holds, thirteen to twenty, is not repeated when the "
+    "counter says it.",
+    effect="share of answers that repeat it",
+    below=0.1,
+)
+def a_number_that_was_never_read_is_not_repeated(seed: int) -> float:
+    """A model that is trained from the seed with one call; twenty texts for each number."""
+    some, repeated = calling_tools.of_kind(seed + 1, "given", 3, 20), []
+    for number in NUMBERS[13:]:
+        inputs = [
+            "\n".join([one.input, calls.transcript(one, "one call")[0], f"= {number}"])
+            for one in some
+        ]
+        said = say(_one_call(seed), calling_tools.tokenizer(), inputs, 40)
+        repeated += [line == number for line in said]
+    return np.mean(repeated)
 
 
 # 4-applications/thinking -------------------------------------------------------------------------
