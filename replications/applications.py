@@ -321,11 +321,8 @@ def rouge_prefers_another_hero_to_other_words(seed: int) -> float:
 
     rng, scorer = random.Random(seed), RougeScorer(["rougeL"])
     names = [item.name for item in summaries.of_storyland().world.grammar.lists["name"].items]
-    told = (
-        one
-        for one in summaries.examples(seed)
-        if one.facts.get("hero") and one.facts["hero"] in one.output
-    )
+    told = (one for one in summaries.examples(seed)
+            if one.facts.get("hero") and one.facts["hero"] in one.output)
     marks = {"wrong": [], "right": []}
     for one in islice(told, 300):
         other = rng.choice([name for name in names if name not in one.story.words])
