@@ -12,8 +12,10 @@ import torch
 
 import storyland
 from replications import headline
-from storyland.tasks import chinese, dialogue, entities, robots, sentiment, summaries
+from storyland.grammar import NUMBERS
+from storyland.tasks import calls, chinese, dialogue, entities, robots, sentiment, summaries
 from tinygpt import records
+from tinygpt.calls import answer, converse
 from tinygpt.corpora import corpus
 from tinygpt.generate import generate
 from tinygpt.pass_at_k import pass_at_k
@@ -23,6 +25,7 @@ from tinygpt.tokenizer import BPETokenizer
 from tinygpt.train import Pairs, say
 from tinygpt.train.reinforce import reinforce
 from tools.records import (
+    calling_tools,
     code,
     fine_tuning,
     in_context,
@@ -408,6 +411,113 @@ def a_badly_written_reward_makes_it_worse(seed: int) -> float:
     """The recorded model, 240 fresh questions with the badly written reward, 150 others."""
     fresh, before, after = _rewarded(seed, "full")
     return _right(fresh, after) - _right(fresh, before)
+
+
+# 4-applications/calling-tools --------------------------------------------------------------------
+
+
+def _right_with_calls(model, seed: int) -> float:
+    some = calling_tools.of_kind(seed, "given", 8, 100)
+    said = calling_tools.conversations(model, some)
+    return np.mean([calls.score(one, of[-1]) for one, of in zip(some, said, strict=True)])
+
+
+@cache
+def _one_call(seed: int):
+    """A model that is trained from the seed to put the whole text into one call."""
+    return calling_tools.trained("one call", seed)[0]
+
+
+@headline(
+    page="4-applications/calling-tools",
+    claim="A model that makes a call for each sentence is right in more than half of the texts of "
+    "eight steps, three more than the longest that it was trained on.",
+    effect="share of right answers",
+    above=0.5,
+)
+def a_call_a_sentence_holds_for_longer_texts(seed: int) -> float:
+    """The recorded model, a hundred texts."""
+    return _right_with_calls(records.load("calling-tools")[0], seed)
+
+
+@headline(
+    page="4-applications/calling-tools",
+    claim="A model that puts the whole text into one call is right in fewer than four of ten texts "
+    "of eight steps, though the counter never errs.",
+    effect="share of right answers",
+    below=0.4,
+)
+def one_call_does_not_hold_for_longer_texts(seed: int) -> float:
+    """A model that is trained from the seed, a hundred other texts."""
+    return _right_with_calls(_one_call(seed), seed + 1)
+
+
+@headline(
+    page="4-applications/calling-tools",
+    claim="Where sentences are read to the model in another order, its calls are those of what is "
+    "read and not of what stands there in the text.",
+    effect="share of calls that fit what is read, where the two differ",
+    above=0.9,
+)
+def calls_follow_what_is_read_aloud(seed: int) -> float:
+    """The recorded model, sixty texts of five steps; the first sentence stays the first."""
+    model, _ = records.load("calling-tools")
+    some, rng = calling_tools.of_kind(seed, "given", 5, 60), random.Random(seed)
+    orders, desks = [], []
+    for one in some:
+        reader = calls.Reader(one.text)
+        order = list(range(1, len(reader.sentences)))
+        rng.shuffle(order)
+        orders.append([0, *order])
+        reader.sentences = [reader.sentences[i] for i in orders[-1]]
+        desks.append(reader.tools())
+    said = converse(
+        model, calling_tools.tokenizer(), [one.input for one in some],
+        lambda i, line: answer(line, desks[i]), most=calling_tools.MOST,
+    )  # fmt: skip
+    fits = []
+    for one, order, lines in zip(some, orders, said, strict=True):
+        wants = calls.changes(one)
+        for j, (i, line) in enumerate(zip(order, lines[2::2], strict=False)):
+            if wants[i] != wants[j]:
+                fits.append(line == f"> {wants[i]}")
+    return np.mean(fits)
+
+
+@headline(
+    page="4-applications/calling-tools",
+    claim="The answer is what the counter said: where it is off by one, the answer is off by one "
+    "in more than eight of ten texts.",
+    effect="share of answers that follow the counter",
+    above=0.8,
+)
+def the_answer_follows_a_counter_that_is_off_by_one(seed: int) -> float:
+    """The recorded model, a hundred texts."""
+    model, _ = records.load("calling-tools")
+    found = calling_tools.counter_changed(model, "a call a sentence", seed, 100)
+    return found["off by one"]["as told"] / 100
+
+
+@headline(
+    page="4-applications/calling-tools",
+    claim="A number that no training text holds, thirteen to twenty, is not repeated when the "
+    "counter says it.",
+    effect="share of answers that repeat it",
+    below=0.1,
+)
+def a_number_that_was_never_read_is_not_repeated(seed: int) -> float:
+    """A model that is trained from the seed with one call; twenty texts for each number."""
+    some, repeated = calling_tools.of_kind(seed + 1, "given", 3, 20), []
+    for number in NUMBERS[13:]:
+        inputs = [
+            "\n".join([one.input, calls.transcript(one, "one call")[0], f"= {number}"])
+            for one in some
+        ]
+        said = say(_one_call(seed), calling_tools.tokenizer(), inputs, 40)
+        repeated += [line == number for line in said]
+    return np.mean(repeated)
+
+
 # 4-applications/thinking -------------------------------------------------------------------------
 
 

@@ -33,6 +33,7 @@ PAGES = {
     "chapters/4-applications/fine-tuning.ipynb": applications.fine_tuning,
     "chapters/4-applications/translation-and-summary.ipynb": applications.translation_and_summary,
     "chapters/4-applications/answers-and-dialogue.ipynb": applications.answers_and_dialogue,
+    "chapters/4-applications/calling-tools.ipynb": applications.calling_tools,
     "chapters/4-applications/thinking.ipynb": applications.thinking,
     "chapters/4-applications/code.ipynb": applications.code,
     "chapters/4-applications/serving.ipynb": applications.serving,

@@ -263,6 +263,55 @@ def thinking():
     return card
 
 
+# What a model says and what a program answers, in turn; what begins with nothing is no call.
+CALLED = {
+    "one call": ["> count five - two + four", "= seven", "seven"],
+    "a call a sentence": [
+        "> read", "= Mia had five figs.",
+        "> + five", "= She ate two.",
+        "> - two", "= Ben had six nuts.",
+        "> skip", "= Tom gave her four more.",
+        "> + four", "= the end, seven",
+        "seven",
+    ],
+}  # fmt: skip
+
+
+def calling_tools():
+    """What the model writes, and what a program answers, line by line.
+
+    There are two columns: on the left what the model writes, on the right what a program answers.
+    An arrow leads from each call to its result, and the model goes on in the next line. Both
+    conversations are about one text: Mia had five figs; she ate two; Ben had six nuts; Tom gave her
+    four more. The answer, seven, is yellow.
+
+    One call: the model writes count five minus two plus four, the program answers seven, the model
+    says seven.
+
+    A call a sentence: the model writes read, and the program answers with the first sentence, Mia
+    had five figs. The model writes plus five; the next sentence comes, she ate two. Minus two; Ben
+    had six nuts. Skip; Tom gave her four more. Plus four; the end, seven. The model says seven.
+    """
+    card = Canvas(calling_tools, 436)
+    card.aside(170, 22, "the model writes")
+    card.aside(470, 22, "a program answers")
+    y = 52
+    for way, lines in CALLED.items():
+        card.text(32, y, way, anchor="start", weight="600")
+        y += 40
+        for i, line in enumerate(lines):
+            if i % 2:
+                card.arrow((290, y), (334, y), colour=c.QUIET)
+                card.box(340, y - 15, 260, 30, c.STATE, line, 0.12)
+                y += 38
+            else:
+                last = i == len(lines) - 1
+                card.box(32, y - 15, 252, 30, c.HERE if last else c.TOKEN, line,
+                         0.6 if last else 0.12)  # fmt: skip
+        y += 42
+    return card
+
+
 def serving():
     """Many programs ask, one model answers, and a queue lies between them.
 

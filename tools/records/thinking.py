@@ -220,15 +220,20 @@ def train(model: GPT, pairs: Pairs, steps: int, factor: float) -> float:
     return time.process_time() - began
 
 
-def made(here: Job, name: str, make: Callable[[], tuple[GPT, float]]) -> tuple[GPT, float]:
-    """A model and the seconds of its training; made once."""
+def made(
+    here: Job,
+    name: str,
+    make: Callable[[], tuple[GPT, float]],
+    new: Callable[[int], GPT] = new_model,
+) -> tuple[GPT, float]:
+    """A model and the seconds of its training; made once. `new` makes one of its size."""
     path = here.out / f"{name}.safetensors"
     if not path.exists():
         here.check(name)
         model, seconds = make()
         checkpoint.save(path, model.stored(model.state_dict()), {"cpu_seconds": seconds})
     weights, about = checkpoint.load(path)
-    model = new_model(0)
+    model = new(0)
     model.load_state_dict(model.restored(weights))
     return model.eval(), about["cpu_seconds"]
 
