@@ -136,7 +136,7 @@ def tex_problems(text):
     plain = tex(text)
     found = ["$$ is never closed"] if plain.count("$$") % 2 else []
     found += [
-        f"{c!r} in a text: \\beta or \\frac with one backslash?" for c in "\b\f" if c in plain
+        f"{c!r} in a text: \\beta or \\frac with one backslash?" for c in "\b\f\t" if c in plain
     ]
     for paragraph in paragraphs(plain):
         if paragraph.count("$") % 2:
@@ -429,6 +429,7 @@ def test_ruff_finds_nothing_in_the_notebooks_at_80_characters():
         (tex_problems, "It costs $5.", r"It costs \$5, and $x$ is free."),
         (tex_problems, "- $x\n- y$", "- $x$\n- $y$"),
         (tex_problems, "$\beta$", r"$\beta$"),
+        (tex_problems, "$\theta$", r"$\theta$"),
         (tex_problems, "$$\nx", "$$\nx\n$$"),
         (tex_problems, r"$\frac{1}{2$", r"$\frac{1}{2}$ and $\{1\}$"),
         (tex_problems, r"$$\left( x$$", r"$$\left( x \right)$$ and $a \leftarrow b$"),
