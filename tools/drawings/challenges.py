@@ -50,7 +50,7 @@ COOKS = {
     "grammar": (60, c.TRUTH, "60 of 100 cooks"),
     "text": (61, c.KEPT, "in 130 MB"),
     "model": (64, c.STATE, "its probability"),
-    "T = 0.5": (75, c.STATE, "odds squared"),
+    "$τ$ = 0.5": (75, c.STATE, "odds squared"),
     "likeliest": (100, c.WRONG, "every time"),
 }
 
