@@ -111,18 +111,37 @@ def note_problems(text):
     return found
 
 
+def tex(text):
+    """`text` without its code, double backslashes and escaped dollars."""
+    return "\n".join(outside_code(text)).replace(r"\\", "  ").replace(r"\$", "  ")
+
+
+def paragraphs(text):
+    """The parts of a text outside $$ in which each $ must find its partner."""
+    rest = re.sub(r"\$\$.+?\$\$", "", text, flags=re.DOTALL)
+    return re.split(r"\n\s*\n|\n(?=\s*(?:[-*|]|\d+\.)\s*)", rest)
+
+
+def formulas(text):
+    """The TeX between $$ and between $, outside code."""
+    text = tex(text)
+    found = re.findall(r"\$\$(.+?)\$\$", text, re.DOTALL)
+    for paragraph in paragraphs(text):
+        found += re.findall(r"\$(.+?)\$", paragraph, re.DOTALL)
+    return found
+
+
 def tex_problems(text):
     """Every $ has its partner; braces, \\left and \\begin theirs inside; no backslash is lost."""
-    text = "\n".join(outside_code(text)).replace(r"\\", "  ").replace(r"\$", "  ")
-    found = ["$$ is never closed"] if text.count("$$") % 2 else []
-    found += [f"{c!r} in a text: \\beta or \\frac with one backslash?" for c in "\b\f" if c in text]
-    formulas = re.findall(r"\$\$(.+?)\$\$", text, re.DOTALL)
-    rest = re.sub(r"\$\$.+?\$\$", "", text, flags=re.DOTALL)
-    for paragraph in re.split(r"\n\s*\n|\n(?=\s*(?:[-*|]|\d+\.)\s*)", rest):
+    plain = tex(text)
+    found = ["$$ is never closed"] if plain.count("$$") % 2 else []
+    found += [
+        f"{c!r} in a text: \\beta or \\frac with one backslash?" for c in "\b\f\t" if c in plain
+    ]
+    for paragraph in paragraphs(plain):
         if paragraph.count("$") % 2:
             found.append(f"a $ without its partner in {paragraph.strip()[:50]!r}")
-        formulas += re.findall(r"\$(.+?)\$", paragraph, re.DOTALL)
-    for formula in formulas:
+    for formula in formulas(text):
         braces = formula.replace(r"\{", "").replace(r"\}", "")
         pairs = (
             (braces.count("{"), braces.count("}")),
@@ -410,6 +429,7 @@ def test_ruff_finds_nothing_in_the_notebooks_at_80_characters():
         (tex_problems, "It costs $5.", r"It costs \$5, and $x$ is free."),
         (tex_problems, "- $x\n- y$", "- $x$\n- $y$"),
         (tex_problems, "$\beta$", r"$\beta$"),
+        (tex_problems, "$\theta$", r"$\theta$"),
         (tex_problems, "$$\nx", "$$\nx\n$$"),
         (tex_problems, r"$\frac{1}{2$", r"$\frac{1}{2}$ and $\{1\}$"),
         (tex_problems, r"$$\left( x$$", r"$$\left( x \right)$$ and $a \leftarrow b$"),

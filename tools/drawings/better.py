@@ -9,13 +9,13 @@ from tools.drawings.canvas import ASIDE, Canvas
 def what_a_step_costs():
     """Six operations a weight and token, sixteen bytes a weight, and what the way back needs.
 
-    The upper half follows one weight matrix W, an orange square with n rows and m columns. On the
-    way up, a blue vector x with m numbers goes in at the left and y = W x comes out at the right: a
-    multiplication and an addition for each weight, 2 n m. On the way down, in red, the slope of the
-    loss by y arrives from the right, and two products leave. One is the slope by x, W transposed
-    times the slope by y, which goes on to the layer below: 2 n m. The other is the gradient of W
-    itself, the slope by y times x: 2 n m. Together 2 up and 4 down: 6 N for N weights and each
-    token.
+    The upper half follows one weight matrix W, an orange square with d_out rows and d_in columns.
+    On the way up, a blue vector x with d_in numbers goes in at the left and y = W x comes out at
+    the right: a multiplication and an addition for each weight, 2 d_out d_in. On the way down, in
+    red, the slope of the loss by y arrives from the right, and two products leave. One is the slope
+    by x, W transposed times the slope by y, which goes on to the layer below: 2 d_out d_in. The
+    other is the gradient of W itself, the slope by y times x: 2 d_out d_in. Together 2 up and 4
+    down: 6 N for N weights and each token.
 
     The lower half is about bytes. A bar of four equal parts shows what one weight takes with AdamW
     in 32 bits: 4 for the weight itself, 4 for its gradient, and 4 each for the two running means m
@@ -28,7 +28,7 @@ def what_a_step_costs():
     """
     card = Canvas(what_a_step_costs, 690)
     card.weights(262, 56, 116, 116, "W", size=28)
-    card.aside(320, 40, "$n$ × $m$ weights")
+    card.aside(320, 40, "$d_{out}$ × $d_{in}$ weights")
     card.text(24, 90, "up", anchor="start", weight="600")
     card.vector(128, 81, [0.3, 0.8, 0.1, 0.6], 18, across=True)
     card.maths(116, 90, "x", anchor="end")
@@ -168,14 +168,14 @@ def copies_and_tables():
 
     Above the blocks stands a state for every place, a row of blue columns, and between two of them
     the token that came next: after the first Ben, then saw, and so on. From the last state, h_t,
-    two ways lead up. At the right, the output head W_o gives each token v its weight, e to the
+    two ways lead up. At the right, the output head W_o gives each token w its weight, e to the
     logit. In the middle is the copy head: the last state makes a query, the earlier ones make keys,
     and purple bows lead from the last state back to earlier ones, the thicker the more alike. The
     thickest points to the state before Ben, a thinner one to the state before Mia, a thin one to
     that before the full stop.
 
-    At the top both are added token by token, and divided by their sum: P(v) is proportional to e to
-    the logit plus c(v). Each token is a bar with a blue part, from the head, and a purple part, the
+    At the top both are added token by token, and divided by their sum: P(w) is proportional to e to
+    the logit plus a(w). Each token is a bar with a blue part, from the head, and a purple part, the
     copies. Ben has by far the longest bar, then Mia; Leo, whom the story has not named, has no
     purple part. (The sizes are made up.)
     """
@@ -222,8 +222,8 @@ def copies_and_tables():
     card.arrow((last + 11, 430), (580, 430), (580, 312), colour=c.STATE, width=2)
     card.weights(548, 276, 64, 34, "W_o")
     card.arrow((580, 276), (580, 200), colour=c.STATE, width=2)
-    card.text(580, 182, "$e^{ℓ(v)}$", 22)
-    card.maths(286, 206, "c(v)", 22)
+    card.text(580, 182, "$e^{z(w)}$", 22)
+    card.maths(286, 206, "a(w)", 22)
     for k, (word, plain, copied) in enumerate(
         (("Ben", 12, 210), ("Mia", 12, 60), (".", 30, 8), ("Leo", 12, 0))
     ):
@@ -232,7 +232,7 @@ def copies_and_tables():
         card.fill(84, y - 12, plain, 24, c.STATE, 0.75)
         card.fill(84 + plain, y - 12, copied, 24, c.LOOK, 0.75)
     card.line((84, 20), (84, 160))
-    card.text(350, 90, "$P(v) ∝ e^{ℓ(v)} + c(v)$", 22, "start")
+    card.text(350, 90, "$P(w) ∝ e^{z(w)} + a(w)$", 22, "start")
     return card
 
 

@@ -50,7 +50,7 @@ COOKS = {
     "grammar": (60, c.TRUTH, "60 of 100 cooks"),
     "text": (61, c.KEPT, "in 130 MB"),
     "model": (64, c.STATE, "its probability"),
-    "T = 0.5": (75, c.STATE, "odds squared"),
+    "$τ$ = 0.5": (75, c.STATE, "odds squared"),
     "likeliest": (100, c.WRONG, "every time"),
 }
 
@@ -88,8 +88,8 @@ def cost():
     Two rows with the same orange matrix of weights in memory at the left, an arrow to the right,
     and the processor, a blue box. Upper row, write a token: all weights cross over, four bytes
     each, and in the processor each meets one token: two operations for four bytes, half an
-    operation a byte. Lower row, read n tokens: the same weights cross over, the same bytes, and
-    each meets n tokens: 2 n operations for four bytes, n/2 a byte.
+    operation a byte. Lower row, read T tokens: the same weights cross over, the same bytes, and
+    each meets T tokens: 2 T operations for four bytes, T/2 a byte.
 
     Below, the roof. To the right it goes by operations a byte, upwards by operations a second. A
     line rises from the left: as fast as bytes come. Where it meets what the processor can do, it
@@ -99,7 +99,7 @@ def cost():
     card = Canvas(cost, 560)
     for y, does, tokens, work in (
         (24, "write a token", 1, "2 operations for 4 bytes"),
-        (154, "read $n$ tokens", 4, "2$n$ operations for 4 bytes"),
+        (154, "read $T$ tokens", 4, "2$T$ operations for 4 bytes"),
     ):
         card.weights(24, y, 96, 96, "W", size=28)
         card.aside(72, y + 112, "memory")
