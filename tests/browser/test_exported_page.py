@@ -1,4 +1,4 @@
-"""`tinygpt.export_page` in a browser: it computes what the model does, and asks nothing of anybody."""
+"""`tinygpt.export_page` in a browser: it computes what the model does, and asks nobody."""
 
 import pytest
 import torch
@@ -47,7 +47,9 @@ def page(browser, model, tmp_path):
 
 def test_its_logits_are_those_of_the_model(page, model):
     ids = TOKENIZER.encode(TEXT)
-    found = page.evaluate("(ids) => { const p = begin(); return ids.map((i) => [...read(p, i)]) }", ids)
+    found = page.evaluate(
+        "(ids) => { const p = begin(); return ids.map((i) => [...read(p, i)]) }", ids
+    )
     with torch.no_grad():
         logits = model(torch.tensor([ids]))[0]
     assert logits.std() > 0.5
