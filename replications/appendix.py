@@ -22,7 +22,7 @@ from tools.records.cells import define
 def _tools() -> dict:
     """What the page defines to draw tunes and to read them."""
     smollm2 = pretrained("smollm2-135m-instruct")
-    cells = ("tools-bits", "tools-drawn")
+    cells = ("tools-bits", "tools-drawn", "tools-third")
     return define("tools", cells, math=math, torch=torch, smollm2=smollm2)
 
 
@@ -97,9 +97,9 @@ def it_cannot_subtract(seed: int) -> float:
 @headline(
     page="capstone",
     claim="It does read the number at the start: with another one there, the number at the end "
-    "falls by more than 0.1 below what it has with another boat.",
+    "falls below what it has with another boat.",
     effect="probability of the number landed, with another boat less with another number",
-    above=0.1,
+    above=0.0,
 )
 def it_reads_the_first_number(seed: int) -> float:
     """The same models; all test texts in which nothing was lost."""

@@ -10,8 +10,8 @@ from tools.records.job import Job
 
 # The cells of the comparison, in the order of the page.
 CELLS = (
-    *("tools-smoke", "tools-tf", "tools-tf-pieces", "tools-tf-attention", "tools-tf-gpt"),
-    *("tools-tf-theirs", "tools-tf-both"),
+    *("tools-smoke", "tools-tf", "tools-tf-pieces", "tools-tf-turned"),
+    *("tools-tf-attention", "tools-tf-gpt", "tools-tf-theirs", "tools-tf-both"),
 )
 
 
