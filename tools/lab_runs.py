@@ -35,6 +35,10 @@ def graded(
                 yield cell
 
 
+# A lab without a test cell is graded by a person alone, and nothing of it is run here.
+TESTED = {name: path for name, path in SOLUTIONS.items() if any(graded(read(path), "test"))}
+
+
 def grade_id(cell: nbformat.NotebookNode) -> str:
     """nbgrader's name of a cell, such as `q1-hidden-edges`."""
     return cell.metadata.nbgrader.grade_id

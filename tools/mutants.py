@@ -39,7 +39,7 @@ from pathlib import Path
 import nbformat
 from tqdm import tqdm
 
-from tools.lab_runs import ROOT, SOLUTIONS, grade_id, graded, question, read, resting, run
+from tools.lab_runs import ROOT, TESTED, grade_id, graded, question, read, resting, run
 
 RECORD = ROOT / "records" / "mutants.json"
 ENOUGH = 0.95
@@ -673,13 +673,13 @@ def records() -> dict[str, dict]:
 def store(lab: str, record: dict) -> None:
     """Put a lab's record in the place of its last one; another lab's may have come meanwhile."""
     known = records() | {lab: record}
-    text = json.dumps({name: known[name] for name in SOLUTIONS if name in known}, indent=1) + "\n"
+    text = json.dumps({name: known[name] for name in TESTED if name in known}, indent=1) + "\n"
     RECORD.write_text(text, encoding="utf-8", newline="\n")
 
 
 def sampled(lab: str, count: int, seed: int, progress: Callable = iter) -> list[str]:
     """Where some changes, drawn by a seed, are not what the record of a lab says of them."""
-    record, notebook = records().get(lab), read(SOLUTIONS[lab])
+    record, notebook = records().get(lab), read(TESTED[lab])
     if record is None or record["digest"] != digest(notebook):
         raise Refused(f"The record is of another lab than this: make mutants LAB={lab}")
     trials = Trials(notebook, designs=False)
@@ -695,13 +695,13 @@ def sampled(lab: str, count: int, seed: int, progress: Callable = iter) -> list[
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("labs", nargs="*", metavar="LAB", help="default: every lab")
+    parser.add_argument("labs", nargs="*", metavar="LAB", help="default: every lab with tests")
     parser.add_argument("--sample", type=int, metavar="N", help="compare N a lab with the record")
     parser.add_argument("--seed", type=int, default=0, help="which are drawn")
     args = parser.parse_args(argv)
-    names = args.labs or list(SOLUTIONS)
-    if unknown := [name for name in names if name not in SOLUTIONS]:
-        parser.error(f"no lab {unknown[0]}; there are {', '.join(SOLUTIONS)}")
+    names = args.labs or list(TESTED)
+    if unknown := [name for name in names if name not in TESTED]:
+        parser.error(f"no lab {unknown[0]} with tests; there are {', '.join(TESTED)}")
     # For torch, which is not there yet: in a fork, more threads or a GPU's would hang.
     os.environ.update(OMP_NUM_THREADS="1", CUDA_VISIBLE_DEVICES="")
     wrong = False
@@ -713,9 +713,9 @@ def main(argv: list[str] | None = None) -> int:
                 wrong |= bool(found)
                 found = found or [f"{lab}: {args.sample} changes are as recorded"]
             else:
-                record, unseen = judge(read(SOLUTIONS[lab]), bar)
+                record, unseen = judge(read(TESTED[lab]), bar)
                 store(lab, record)
-                argued = survivors(SOLUTIONS[lab])
+                argued = survivors(TESTED[lab])
                 found = report(lab, record, unseen, argued)
                 wrong |= bool(faults(record, argued))
         except Refused as error:

@@ -35,11 +35,13 @@ from tools.records import (
     balanced,
     bias,
     calling_tools,
+    capstone,
     code,
     cost,
     data,
     decoding,
     fine_tuning,
+    frameworks,
     gpu,
     hallucination,
     in_context,
@@ -87,6 +89,7 @@ RUNS = {
     "bias": bias.bias,
     "bias-balanced": balanced.balanced,
     "cost": cost.cost,
+    "capstone": capstone.capstone,
     "translation": translation.translation,
     "summary": translation.summary,
     "fine-tuning": fine_tuning.fine_tuning,
@@ -96,8 +99,10 @@ RUNS = {
 ON_GPU = {"gpt2-small-step": gpu.gpt2_small_step, "story-gpu": storyland.story}
 # These need nanoGPT's code, too.
 BESIDE_NANOGPT = {"shakespeare-laptop": shakespeare.laptop}
+# This one needs TensorFlow, which the course does not.
+BESIDE_TENSORFLOW = {"tensorflow": frameworks.tensorflow}
 BESIDE_NANOGPT_ON_GPU = {"shakespeare-gpu": shakespeare.gpu}
-KNOWN = RUNS | ON_GPU | BESIDE_NANOGPT | BESIDE_NANOGPT_ON_GPU
+KNOWN = RUNS | ON_GPU | BESIDE_NANOGPT | BESIDE_NANOGPT_ON_GPU | BESIDE_TENSORFLOW
 FOR_GPU = ON_GPU | BESIDE_NANOGPT_ON_GPU
 FOR_NANOGPT = BESIDE_NANOGPT | BESIDE_NANOGPT_ON_GPU
 KEPT = records.ROOT / "runs"
