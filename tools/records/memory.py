@@ -27,7 +27,7 @@ def read(lines: Sequence[str], seed: int, rounds: int) -> GPT:
     optimisers = optim.make(model, "muon", **RATES)
     factor = lambda step: optim.schedule(step, steps, 20)  # noqa: E731
     done = learn(NextToken(model), optimisers, draws, factor, steps=steps, seed=seed)
-    for _ in tqdm(done, total=steps, desc="reads"):
+    for _ in tqdm(done, total=steps, desc="reads", disable=None):
         pass
     return model.eval()
 

@@ -22,7 +22,7 @@ from tools.records.job import Job, once
 from tools.records.memory import kept, read
 
 COPIES, EACH, NEVER = tuple(2**i for i in range(8)), 4, 32
-STORIES, ROUNDS = 2048, 2
+STORIES, ROUNDS = 1024, 2
 SEEDS = range(3)
 SHORTEST = 6  # words of a sentence that is kept once only
 JUDGE = 100  # held-out stories
@@ -80,8 +80,9 @@ def secret(way: str, seed: int) -> dict:
 
 def privacy(job: Job) -> dict:
     """`secrets`: by way, a run a seed: of every secret its copies, exposure, bits and whether it is
-    said; and what each held-out story costs. `private`: by way the same of the register. `openings`:
-    bits and hits of every word. `injection`: the answers by defence and by the kind of text.
+    said; and the bits of each held-out story. `private`: by way the same of the register, and the
+    bits of other houses' lines. `openings`: bits and hits of every word. `injection`: the answers,
+    by defence and by the kind of text.
     """
     keep = partial(once, job.out)
     found: dict = {"secrets": {}, "private": {}, "injection": {}}
