@@ -176,13 +176,13 @@ CLIP = 56
 def safety_and_privacy():
     """What a secret that stands in many lines does to a model, and what bounds one line.
 
-    Three parts, from left to right. First four lines of text as boxes, and before two of them the
-    same yellow head, a secret: it is read twice. An arrow leads to the second part.
+    Three parts, from left to right. First four lines of text as boxes, and in two of them the same
+    yellow head, a secret: it is read twice. An arrow leads to the second part.
 
     In the second part four orange arrows start from one point, the gradients of the four lines, of
-    different lengths and directions. A dashed circle is around the point. One arrow is longer than
-    the circle: it goes on grey beyond it, and its orange part ends at the circle. It is clipped, so
-    that no line moves the model by more than the radius.
+    different lengths and directions. A circle is around the point. One gradient is longer than its
+    radius: the arrow ends at the circle, and a dashed line beyond it shows what was cut off. So no
+    line moves the model by more than the radius.
 
     An arrow leads to the third part: the sum of the four, with a blue cloud of dots around its end,
     the noise. Where in the cloud the step ends, chance says. What one line adds is small beside the
@@ -211,11 +211,11 @@ def safety_and_privacy():
     card.aside(x, 262, "none longer than $C$")
     card.arrow((414, 150), (450, 150))
     x, y = 466, 196
-    card.text(540, 36, "summed, with noise", weight="600")
+    card.text(536, 36, "summed, noised", weight="600")
     for i in range(60):  # a cloud that is the same each time it is drawn
-        far, angle = 34 * (((i * 37) % 60 + 1) / 60) ** 0.7, 2.4 * i
+        far, angle = 38 * ((i + 0.5) / 60) ** 0.5, 2.39996 * i
         card.dot(x + total[0] + far * math.cos(angle), y + total[1] + far * math.sin(angle), 2,
                  c.STATE, 0.6)  # fmt: skip
     card.arrow((x, y), (x + total[0], y + total[1]), colour=c.WEIGHT, width=3)
-    card.aside(540, 262, "the step ends in the cloud")
+    card.aside(536, 262, "the step: a draw")
     return card
