@@ -12,7 +12,7 @@ import torch
 from tinygpt.model import KVCache
 from tools.records.hallucination import QUESTION, answers, article, cases, real
 
-SEED, COUNT, NEW = 8301, 30, 12  # of the stories; tokens of an answer
+SEED, COUNT, NEW = 8301, 30, 16  # of the stories; tokens of an answer
 HOMES = ("cottage", "small house", "farmhouse", "windmill", "houseboat", "tall tower", "caravan")
 # What is put into a text: in words; as a turn of the conversation, with the marks of the template;
 # and in words, for an answer that any format allows.
