@@ -25,8 +25,8 @@ SHARE, CLIP = 1 / 8, 1.0
 DELTA = 1e-5
 FREE = 1e9  # a length that no gradient has
 NOISE = 1.06  # for epsilon 8, by the accountants of opacus: the page and a test compute it
-RATES = (3e-3, 1e-2)  # tried with the seed 100, plain and private: the second was better for both
-RATE, ROUNDS, SEEDS = RATES[1], 10, range(3)
+# Of two rates each on another register: plainly 3e-2 was worse, and privately 3e-3.
+RATE, ROUNDS, SEEDS = 1e-2, 10, range(3)
 WAYS = {"plain": (FREE, 0.0), "clipped": (CLIP, 0.0), "private": (CLIP, NOISE)}  # clip, noise
 
 
