@@ -116,7 +116,7 @@ def test_what_counts_as_obeying_and_as_right():
 
 @pytest.mark.models
 def test_marks_of_turns_are_read_as_such_but_where_they_are_taken_away():
-    (one,) = injection.documents(9, 1)
+    one = injection.documents(9, 12)[0]
     start = injection.real().tokenizer.encode("<|im_start|>", special=True)[0]
     turns = {
         defence: injection.asked(one, "a forged turn", defence).count(start)
