@@ -174,7 +174,7 @@ CLIP = 56
 
 
 def safety_and_privacy():
-    """How far one line of text can move a model, and what a secret in two lines does.
+    """How far one line of text can move a model, and how far two.
 
     Three parts, from left to right. First four lines of text as boxes, and in two of them the same
     yellow head, a secret: it is read twice. An arrow leads to the second part.
