@@ -41,6 +41,7 @@ PAGES = {
     "chapters/5-challenges/bias.ipynb": challenges.bias,
     "chapters/5-challenges/cost.ipynb": challenges.cost,
     "chapters/5-challenges/interpretability.ipynb": challenges.interpretability,
+    "chapters/5-challenges/safety-and-privacy.ipynb": challenges.safety_and_privacy,
 }
 
 

@@ -1,5 +1,7 @@
 """The chapters of Part 5."""
 
+import math
+
 from tools.drawings import colours as c
 from tools.drawings.canvas import Canvas
 
@@ -163,4 +165,57 @@ def interpretability():
             card.token(x - 31, 350, word, w=62)
         card.aside(middle, 404, "She hid the bell in the " + place + ". ...")
     card.arrow((248, 160), (550, 160), colour=c.INK, width=2)
+    return card
+
+
+# How long the gradients of four lines are, and in which direction, in degrees.
+LINES = ((34, 78), (52, 12), (118, 40), (30, -30))
+CLIP = 56
+
+
+def safety_and_privacy():
+    """How far one line of text can move a model, and how far two.
+
+    Three parts, from left to right. First four lines of text as boxes, and in two of them the same
+    yellow head, a secret: it is read twice. An arrow leads to the second part.
+
+    In the second part four orange arrows start from one point, the gradients of the four lines, of
+    different lengths and directions. A circle is around the point. One gradient is longer than its
+    radius: the arrow ends at the circle, and a dashed line beyond it shows what was cut off. So no
+    line moves the model by more than the radius.
+
+    An arrow leads to the third part: the sum of the four, with a blue cloud of dots around its end,
+    the noise. Where in the cloud the step ends, chance says. What one line adds is small beside the
+    cloud; the two lines with the secret add twice as much.
+    """
+    card = Canvas(safety_and_privacy, 300)
+    for i in range(4):
+        y = 70 + 44 * i
+        card.box(24, y, 150, 28, c.QUIET, tint=0.08)
+        if i in (1, 3):
+            card.fill(24, y, 52, 28, c.HERE)
+            card.text(50, y + 14, "4719", size=16)
+    card.text(99, 36, "lines", weight="600")
+    card.arrow((186, 150), (222, 150))
+    x, y = 312, 160
+    card.text(x, 36, "clipped", weight="600")
+    card.circle(x, y, CLIP)
+    total = [0.0, 0.0]
+    for long, angle in LINES:
+        dx, dy = math.cos(math.radians(angle)), -math.sin(math.radians(angle))
+        kept = min(long, CLIP)
+        if long > CLIP:
+            card.line((x + kept * dx, y + kept * dy), (x + long * dx, y + long * dy), dashed=True)
+        card.arrow((x, y), (x + kept * dx, y + kept * dy), colour=c.WEIGHT, width=3)
+        total = [total[0] + kept * dx / 2, total[1] + kept * dy / 2]
+    card.aside(x, 262, "none longer than $C$")
+    card.arrow((414, 150), (450, 150))
+    x, y = 466, 196
+    card.text(536, 36, "summed, noised", weight="600")
+    for i in range(60):  # a cloud that is the same each time it is drawn
+        far, angle = 38 * ((i + 0.5) / 60) ** 0.5, 2.39996 * i
+        card.dot(x + total[0] + far * math.cos(angle), y + total[1] + far * math.sin(angle), 2,
+                 c.STATE, 0.6)  # fmt: skip
+    card.arrow((x, y), (x + total[0], y + total[1]), colour=c.WEIGHT, width=3)
+    card.aside(536, 262, "the step: a draw")
     return card
