@@ -33,6 +33,7 @@ from tinygpt.corpora import CorpusError
 from tools.records import (
     asked,
     balanced,
+    beyond_text,
     bias,
     code,
     cost,
@@ -88,6 +89,7 @@ RUNS = {
     "summary": translation.summary,
     "fine-tuning": fine_tuning.fine_tuning,
     "inside": inside.inside,
+    "beyond-text": beyond_text.beyond_text,
 }
 ON_GPU = {"gpt2-small-step": gpu.gpt2_small_step, "story-gpu": storyland.story}
 # These need nanoGPT's code, too.
