@@ -314,7 +314,8 @@ def sentences(seed: int, count: int) -> list[Sentence]:
     for story in storyland.stories(seed):
         if story.facts["plot"] == LEFT_OUT:
             continue
-        some = [(a, b) for a, b in cut(story.words) if a and 6 <= len(spoken(story.words[a:b])) <= 30]
+        some = [(a, b) for a, b in cut(story.words)
+                if a and 6 <= len(spoken(story.words[a:b])) <= 30]  # fmt: skip
         if not some:
             continue
         a, b = some[rng.integers(len(some))]
