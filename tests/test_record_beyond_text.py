@@ -130,7 +130,7 @@ def test_a_search_finds_the_best_of_all_texts():
     vocabulary = heard.Vocabulary(["a", "cat", "at", "bat", "ten", "c", "."])
     model = heard.NGram(2, ["a", "cat", ".", "a", "bat", ".", "at", "ten", ".", END],
                         vocabulary.words)  # fmt: skip
-    for rate, text in product((0.3, 0.9), ("a dat.", "acat.", "at bet .", "ut.")):
+    for rate, text in product((0.3, 0.9), ("a dat.", "acat.", "at bet.", "ut.")):
         best = {}
         for n in range(1, 5):
             for words in product(vocabulary.words, repeat=n):
