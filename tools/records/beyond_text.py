@@ -20,13 +20,12 @@ def beyond_text(job: Job) -> dict:
     for patch in pictures.PATCHES:
         for seed in pictures.SEEDS:
             job.check(f"the captioner of patch {patch}, seed {seed}")
-            model = pictures.kept(job.out, patch, seed)
             run = {"patch": patch, "seed": seed}
             for name, measure in pictures.MEASURES.items():
-                run[name] = kept(
-                    run_of(run, name), lambda measure=measure, model=model: {"of": measure(model)}
-                )["of"]  # fmt: skip
+                make = partial(_measured, job, patch, seed, measure)
+                run[name] = kept({"patch": patch, "seed": seed, "measure": name}, make)["of"]
             runs.append(run)
+    tries = [kept({"tried": of}, partial(pictures.tried, *of)) for of in pictures.TRIED]
     first = f"captioner-{pictures.PATCHES[0]}-{pictures.SEEDS[0]}.safetensors"
     shutil.copyfile(job.out / first, job.out / "weights.safetensors")
 
@@ -46,6 +45,7 @@ def beyond_text(job: Job) -> dict:
     english = listened("English", None, heard.heard_in_english)
     return {
         "parameters": sum(p.numel() for p in pictures.load(job.out / first).parameters()),
+        "tries": tries,
         "runs": runs,
         "orders": {str(order): bits for order, bits in heard.orders().items()},
         "sentences": sentences,
@@ -56,8 +56,8 @@ def beyond_text(job: Job) -> dict:
     }  # fmt: skip
 
 
-def run_of(run: dict, name: str) -> dict:
-    return {"patch": run["patch"], "seed": run["seed"], "measure": name}
+def _measured(job: Job, patch: int, seed: int, measure: Callable) -> dict:
+    return {"of": measure(pictures.kept(job.out, patch, seed))}
 
 
 def wrong(of: dict, name: str) -> float:

@@ -190,6 +190,19 @@ def kept(folder: Path, patch: int, seed: int) -> Captioner:
     return load(path, patch)
 
 
+TRIED = [(patch, rate, STEPS) for patch in PATCHES for rate in (RATE / 2, RATE, RATE * 2)]
+TRIED += [(PATCHES[1], RATE, 3 * STEPS)]
+VALID_SEED = 2
+
+
+def tried(patch: int, rate: float, steps: int) -> dict:
+    """Seed 0 at another learning rate, or longer: how many captions of other scenes are right."""
+    model, some = train(patch, 0, steps, rate), fresh(VALID_SEED, TEST)
+    codes = said(model, pictures(some, NOISE, VALID_SEED))
+    return {"patch": patch, "rate": rate, "steps": steps,
+            "exact": float(right(codes, some).all(1).mean())}  # fmt: skip
+
+
 # What is measured
 
 
