@@ -190,8 +190,9 @@ def kept(folder: Path, patch: int, seed: int) -> Captioner:
     return load(path, patch)
 
 
-TRIED = [(patch, rate, STEPS) for patch in PATCHES for rate in (RATE / 2, RATE, RATE * 2)]
-TRIED += [(PATCHES[1], RATE, 3 * STEPS)]
+# The larger patches get four rates, and three times the steps; the smaller ones a single try.
+TRIED = [(PATCHES[1], rate, STEPS) for rate in (RATE / 4, RATE / 2, RATE, RATE * 2)]
+TRIED += [(PATCHES[1], RATE / 2, 3 * STEPS)]
 VALID_SEED = 2
 
 
