@@ -27,7 +27,7 @@ def beyond_text(job: Job) -> dict:
             runs.append(run)
     tries = [kept({"tried": of}, partial(pictures.tried, *of)) for of in pictures.TRIED]
     first = f"captioner-{pictures.PATCHES[0]}-{pictures.SEEDS[0]}.safetensors"
-    shutil.copyfile(job.out / first, job.out / "weights.safetensors")
+    shutil.copyfile(job.out / first, job.out / pictures.FILE)
 
     def listened(name: str, rate: float | None, make: Callable[[], dict]) -> dict:
         job.check(f"{name} at {rate}")

@@ -45,6 +45,7 @@ from tools.records import (
     in_context,
     inside,
     isoflop,
+    pictures,
     post_training,
     retrieval,
     serving,
@@ -131,7 +132,7 @@ def record(job: Job, work: Callable[[Job], dict], about: dict) -> dict:
 
 def publish(job: Job) -> None:
     """Put a whole record where the chapters look."""
-    for name in ("record.json", "weights.safetensors"):
+    for name in ("record.json", "weights.safetensors", pictures.FILE):
         if (job.out / name).exists():
             copy = partial(shutil.copyfile, job.out / name)
             checkpoint.atomically(records.FOLDER / job.name / name, copy)

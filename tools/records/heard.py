@@ -39,7 +39,7 @@ LOST = 0.1  # of the gaps between two words
 RATES = (0.4, 0.7, 1.0)  # of the letters, which are drowned
 LEFT_OUT = "stranger"  # the plot whose names are in no vocabulary
 COUNTED = 10_000_000  # characters of the text that is counted
-ORDERS = (2, 3, 4, 5)
+ORDERS = (2, 3, 4, 5, 6, 8, 10, 12)
 SEED, SENTENCES, SHOWN = 67, 120, 12
 BEAM, LISTED = 50, 40  # texts that go on; those that a model of tokens chooses from
 REAL = "smollm2-135m-instruct"
@@ -523,7 +523,7 @@ def unexpected(seed: int, count: int, rate: float) -> dict:
 
 
 ENGLISH, ENGLISH_SEED, ENGLISH_RATE, ENGLISH_LISTED = 40, 69, 0.4, 16
-ENGLISH_ORDERS = (1, 2, 3)
+ENGLISH_ORDERS = (1, 2, 3, 4, 5, 6, 8)
 
 
 @cache
