@@ -21,6 +21,7 @@ no such stories: they have a grammar of their own.)
     robots      what a robot is to do; the program that makes it do so
     chinese     a summary's sentence in Chinese with the same facts, and back
     counting    how many has he now, after one to eight steps? (short texts of its own, no stories)
+    scenes      pictures, drawn from facts; what can be said of them (no stories, and no text)
     dialogue    turns of asking and telling; follow-ups, and how to say it
 
 What a task asks and says is written on a page beside it, as the stories are; `frame.py` reads it

@@ -38,6 +38,7 @@ PAGES = {
     "chapters/4-applications/code.ipynb": applications.code,
     "chapters/4-applications/serving.ipynb": applications.serving,
     "chapters/5-challenges/hallucination.ipynb": challenges.hallucination,
+    "chapters/5-challenges/beyond-text.ipynb": challenges.beyond_text,
     "chapters/5-challenges/bias.ipynb": challenges.bias,
     "chapters/5-challenges/cost.ipynb": challenges.cost,
     "chapters/5-challenges/interpretability.ipynb": challenges.interpretability,

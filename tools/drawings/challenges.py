@@ -219,3 +219,54 @@ def safety_and_privacy():
     card.arrow((x, y), (x + total[0], y + total[1]), colour=c.WEIGHT, width=3)
     card.aside(536, 262, "the step: a draw")
     return card
+
+
+def beyond_text():
+    """A picture and a voice, on their way to words.
+
+    Two rows. In the upper one a picture is cut into four by four patches, one of them yellow. An
+    orange matrix makes of each patch a vector: a blue row of vectors, as a text would have. They go
+    into the encoder, and the decoder, which looks at what comes out, says: a red fox is in the box.
+
+    In the lower row stands what somebody says, she ran to the well. It goes through a grey box, the
+    channel, and comes out as zhi wam do nva soll: vowels are still vowels, and consonants are
+    consonants. Two arrows lead from below to the guess, she ran to the well. One comes from what is
+    heard and bears P of h given w, what sounds like that. The other comes from an orange box, the
+    language model, and bears P of w, what is usually said.
+    """
+    card = Canvas(beyond_text, 420)
+    for i in range(4):
+        for j in range(4):
+            here = (i, j) == (2, 1)
+            card.box(24 + 30 * j, 40 + 30 * i, 28, 28, c.HERE if here else c.TOKEN,
+                     tint=0.6 if here else 0.14, radius=2)  # fmt: skip
+    card.aside(83, 178, "16 patches")
+    card.arrow((150, 99), (172, 99))
+    card.weights(176, 69, 60, 60, "W", size=22)
+    card.arrow((240, 99), (262, 99))
+    for i in range(5):
+        colour = c.HERE if i == 3 else c.STATE
+        card.box(268 + 17 * i, 66, 12, 66, colour, tint=0.45, radius=2)
+    card.aside(308, 152, "a row of vectors")
+    card.arrow((358, 99), (380, 99))
+    card.box(384, 70, 100, 58, c.WEIGHT, "encoder", 0.2)
+    card.arrow((488, 99), (510, 99))
+    card.box(514, 70, 102, 58, c.WEIGHT, "decoder", 0.2)
+    card.arrow((565, 66), (565, 46))
+    card.text(616, 30, "A red fox is in the box", anchor="end")
+    card.line((24, 204), (616, 204), opacity=0.4)
+    card.text(24, 244, "She ran to the well", anchor="start")
+    card.aside(24, 270, "$w$, said", anchor="start")
+    card.arrow((206, 244), (250, 244))
+    card.box(254, 222, 110, 44, c.TOKEN, "channel", 0.14)
+    card.arrow((368, 244), (412, 244))
+    card.text(420, 244, "Zhi wam do nva soll", anchor="start")
+    card.aside(420, 270, "$h$, heard", anchor="start")
+    card.text(24, 384, "She ran to the well", anchor="start", weight="600")
+    card.aside(24, 358, "the best guess", anchor="start")
+    card.arrow((500, 286), (500, 384), (220, 384), colour=c.STATE, width=2)
+    card.aside(366, 402, "$P(h | w)$: what sounds like that")
+    card.box(254, 300, 190, 40, c.WEIGHT, "language model", 0.2)
+    card.arrow((250, 320), (110, 320), (110, 346), colour=c.STATE, width=2)
+    card.aside(182, 304, "$P(w)$")
+    return card

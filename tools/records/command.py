@@ -33,6 +33,7 @@ from tinygpt.corpora import CorpusError
 from tools.records import (
     asked,
     balanced,
+    beyond_text,
     bias,
     calling_tools,
     capstone,
@@ -47,6 +48,7 @@ from tools.records import (
     in_context,
     inside,
     isoflop,
+    pictures,
     post_training,
     privacy,
     retrieval,
@@ -97,6 +99,7 @@ RUNS = {
     "fine-tuning": fine_tuning.fine_tuning,
     "inside": inside.inside,
     "each-head": inside.each_head,
+    "beyond-text": beyond_text.beyond_text,
 }
 ON_GPU = {"gpt2-small-step": gpu.gpt2_small_step, "story-gpu": storyland.story}
 # These need nanoGPT's code, too.
@@ -140,7 +143,7 @@ def record(job: Job, work: Callable[[Job], dict], about: dict) -> dict:
 
 def publish(job: Job) -> None:
     """Put a whole record where the chapters look."""
-    for name in ("record.json", "weights.safetensors"):
+    for name in ("record.json", "weights.safetensors", pictures.FILE):
         if (job.out / name).exists():
             copy = partial(shutil.copyfile, job.out / name)
             checkpoint.atomically(records.FOLDER / job.name / name, copy)
