@@ -200,8 +200,10 @@ class Lab:
 
     @property
     def released(self) -> bool:
-        """Whether this is the students' version: its hidden tests would let everything pass."""
-        return any(not ast.parse(cell.source).body for cell in self.tests)
+        """Whether this is the students' version: its hidden tests would let everything pass, or
+        nothing says how the answers are marked."""
+        empty = any(not ast.parse(cell.source).body for cell in self.tests)
+        return empty or any(cell.source.strip() == MANUAL_STUB for cell in self.manual)
 
     @property
     def version(self) -> str:

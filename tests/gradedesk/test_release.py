@@ -140,7 +140,7 @@ def test_requirements_are_a_few_lines_of_the_courses_own_pins(archives, lab):
     pins = [line.partition(" #")[0].strip() for line in text.splitlines()]
     assert set(lines) <= set(pins)
     wanted = {Requirement(line).name for line in lines}
-    assert {"jupyterlab", "nbgrader"} <= wanted and len(wanted) < 10
+    assert {"jupyterlab", "nbgrader"} <= wanted and len(wanted) < 12
 
 
 def test_imports_are_followed_through_the_courses_packages_and_no_further(course, tmp_path):

@@ -14,10 +14,11 @@ import pytest
 from classroom import SECRET, F, busy, cell, outcomes, wait_until
 
 from gradedesk import run, sandbox
+from tools.lab_runs import TESTED
 from tools.make_class import Maker
 
 ROOT = Path(__file__).resolve().parents[2]
-LABS = sorted(path.stem for path in (ROOT / "solutions").glob("*/*.ipynb"))
+LABS = sorted(TESTED)  # a lab that a person marks has its own tests, in test_by_hand
 pytestmark = pytest.mark.skipif(bool(sandbox.available()), reason=str(sandbox.available()))
 
 
