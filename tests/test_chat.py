@@ -133,9 +133,11 @@ def test_the_terminal_ends_with_the_input(capsys):
 
 
 SLOW = """
+import signal
 import time
-from types import SimpleNamespace
 from tinygpt import chat
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's "&" has it ignored
 
 class Endless(chat.Chat):
     def __init__(self):
