@@ -14,6 +14,7 @@ from storyland.twins import Twins, each_job, shares
 from tinygpt import calibrate, data, plan, records, train
 from tinygpt.corpora import corpus
 from tinygpt.model import GPT, preset, quantise
+from tinygpt.model.hooks import watch
 from tinygpt.model.int4 import grouped
 from tinygpt.pretrained import pretrained
 from tinygpt.tokenizer import BPETokenizer
@@ -183,6 +184,27 @@ def one_head_looks_back(seed: int) -> float:
         for heads in ([], [(16, 0)], ten)
     )
     return float((one - whole) / (all_ten - whole))
+
+
+@headline(
+    page="5-challenges/interpretability",
+    claim="The induction heads behind it read what it writes: with that head at its mean they look "
+    "at the right place less than half as much.",
+    effect="their weight there without the head, as a share of that with it",
+    below=0.5,
+)
+def they_read_what_it_writes(seed: int) -> float:
+    """Eight rows of twenty random tokens, said twice; the induction heads in blocks after 17."""
+    model, sets = _smollm2(), records.read("inside")["real"]["sets"]
+    rows = inside.twice(seed, 8, inside.REAL_HALF, inside.FIRST, inside.LAST)
+    mean = inside.means(inside.outputs(model, rows))
+    later = [tuple(head) for head in sets["induction"] if head[0] > 16]
+    looks = []
+    for heads in ([(16, 0)], []):
+        with watch(model, replace=inside.put(heads, mean)):
+            score = inside.scores(model, rows)["induction"]
+        looks.append(np.mean([float(score[head]) for head in later]))
+    return float(looks[0] / looks[1])
 
 
 @cache
