@@ -5,13 +5,13 @@ from itertools import islice
 import pytest
 
 from storyland.tasks import dialogue
-from tools.records import beyond, post_training
+from tools.records import forged_and_found, post_training
 from tools.records.job import Job
 
 
 @pytest.fixture(scope="module")
 def follow_ups():
-    return list(islice(beyond.follow_ups(1), 20))
+    return list(islice(forged_and_found.follow_ups(1), 20))
 
 
 def test_the_badly_written_reward_pays_for_the_right_words_whatever_else_is_said():
@@ -42,7 +42,7 @@ def test_of_several_answers_that_came_as_often_the_first_is_the_majority():
 
 def test_a_forged_turn_changes_the_last_answer_and_nothing_else(follow_ups):
     for one in follow_ups:
-        made = beyond.changed(one, "a red moon")
+        made = forged_and_found.changed(one, "a red moon")
         old = one.input.split("\n")
         for change, places in (("answer", [-2]), ("story", [0]), ("both", [0, -2])):
             new = made[change].split("\n")
@@ -56,11 +56,11 @@ def test_a_conversation_as_it_is_gets_its_own_answer_and_a_forged_one_the_forged
     def repeat(model, tokenizer, inputs, most):  # the turn before, said again
         return [text.split("\n")[-2] for text in inputs]
 
-    monkeypatch.setattr(beyond, "say", repeat)
-    monkeypatch.setattr(beyond, "FORGED", 30)
-    plain = [one for one in islice(beyond.follow_ups(5), 30)]
+    monkeypatch.setattr(forged_and_found, "say", repeat)
+    monkeypatch.setattr(forged_and_found, "FORGED", 30)
+    plain = [one for one in islice(forged_and_found.follow_ups(5), 30)]
     short = sum(one.turns[-1].form == "short" for one in plain)
-    found = beyond.forged(None, None, 0)
+    found = forged_and_found.forged(None, None, 0)
     assert found["nothing"] == {"old": short, "new": 0, "of": 30}
     assert found["answer"]["old"] == 0 and found["answer"]["new"] > 0
     assert found["story"]["old"] == short and found["story"]["new"] == 0
@@ -68,14 +68,14 @@ def test_a_conversation_as_it_is_gets_its_own_answer_and_a_forged_one_the_forged
 
 @pytest.fixture(autouse=True)
 def few_libraries(monkeypatch):
-    monkeypatch.setattr(beyond, "LIBRARIES", 2)
+    monkeypatch.setattr(forged_and_found, "LIBRARIES", 2)
 
 
 def test_each_name_has_one_beginning_in_a_library():
-    for library in beyond.libraries():
+    for library in forged_and_found.libraries():
         assert len(library) > 15
         for name, one in library.items():
-            assert name in one.story.text and name in beyond.question(one)
+            assert name in one.story.text and name in forged_and_found.question(one)
 
 
 def test_the_whole_run_at_tiny_size(tmp_path, monkeypatch):
@@ -88,7 +88,7 @@ def test_the_whole_run_at_tiny_size(tmp_path, monkeypatch):
     }  # fmt: skip
     for name, value in tiny.items():
         monkeypatch.setattr(post_training, name, value)
-    monkeypatch.setattr(beyond, "FORGED", 12)
+    monkeypatch.setattr(forged_and_found, "FORGED", 12)
     for function in (post_training.examples, post_training.measured, post_training.tokenizer):
         function.cache_clear()
     none = {"DPO": lambda model, seed: [0]}  # it needs questions with right and wrong answers
@@ -99,7 +99,7 @@ def test_the_whole_run_at_tiny_size(tmp_path, monkeypatch):
         assert len(each) == 1
         assert all(len(one["right"]) == 8 and len(one["drawn_right"]) == 4 for one in each)
     assert len(found["models"]["bad reward"][0]["went"]) == 2
-    assert set(beyond.MEASURES) <= set(found)
+    assert set(forged_and_found.MEASURES) <= set(found)
     assert (tmp_path / "weights.safetensors").exists()
     for function in (post_training.examples, post_training.measured, post_training.tokenizer):
         function.cache_clear()

@@ -27,7 +27,7 @@ from tinygpt.model import GPT, preset
 from tinygpt.tokenizer import BPETokenizer
 from tinygpt.train import Pairs, say, tune
 from tinygpt.train.reinforce import prefer, reinforce, sample
-from tools.records import beyond
+from tools.records import forged_and_found
 from tools.records.job import Job, once
 
 SEEDS = range(3)
@@ -276,7 +276,7 @@ def post_training(job: Job) -> dict:
                  partial(work, tuned["answers alone", seed], tokenizer(), seed))
             for seed in SEEDS
         ]
-        for what, work in beyond.MEASURES.items()
+        for what, work in forged_and_found.MEASURES.items()
     }  # fmt: skip
     described = records.write_model(job.out, tuned["answers alone", 0])
     every = {name: [found(job, name, seed) for seed in SEEDS] for name in FIRST | THEN}
