@@ -27,9 +27,9 @@ from rich.text import Text
 
 from gradedesk import lab as labs
 from gradedesk.board import Who
-from gradedesk.journal import Journal
 from gradedesk.lab import Lab
 from gradedesk.names import DeskError, shown
+from gradedesk.results.journal import Journal
 
 INTERRUPTED = 130  # what shells give for Ctrl-C
 
@@ -94,7 +94,7 @@ def _name(text: str) -> str:
 
 
 def _url(desk: Path, db: str | None) -> str:
-    from gradedesk import gradebook
+    from gradedesk.results import gradebook
 
     return db or gradebook.url(desk)
 
@@ -134,7 +134,7 @@ def collect(
     desk: Desk = DESK,
 ) -> None:
     """Put the submissions of a class on the desk; what is unsafe is refused, entry by entry."""
-    from gradedesk import collect as command
+    from gradedesk.intake import collect as command
 
     when = None
     if deadline is not None:
@@ -174,8 +174,8 @@ def grade(
     db: Database = None,
 ) -> None:
     """Grade a class in the sandbox; stop it anywhere and run it again to go on."""
-    from gradedesk import grade as command
     from gradedesk import sandbox as box
+    from gradedesk.grading import grade as command
 
     lab = _lab(name, course)
     if not sandbox:
@@ -189,7 +189,9 @@ def grade(
         def on_start(total: int, done: int) -> None:
             progress.update(bar, total=total - done)
             # Its imports take more than a second, in which the workers keep this process idle.
-            threading.Thread(target=importlib.import_module, args=["gradedesk.gradebook"]).start()
+            threading.Thread(
+                target=importlib.import_module, args=["gradedesk.results.gradebook"]
+            ).start()
 
         batch = command.grade(
             desk,
@@ -211,7 +213,7 @@ def grade(
             "run the same command again to go on."
         )
         raise typer.Exit(INTERRUPTED)
-    from gradedesk import gradebook
+    from gradedesk.results import gradebook
 
     gradebook.update(_url(desk, db), lab, list(batch.results.values()), desk)
     _show(batch, seconds)
@@ -289,7 +291,7 @@ def feedback(
     db: Database = None,
 ) -> None:
     """Write one page a student: points, messages, their own cells, nothing hidden."""
-    from gradedesk import feedback as command
+    from gradedesk.results import feedback as command
 
     _need(desk)
     lab = _lab(name, course)
@@ -316,7 +318,7 @@ def report(
     Where a lab's tests say figures, a second page compares them: leaderboard.html, which holds no
     points and may be shown to the class.
     """
-    from gradedesk import report as command
+    from gradedesk.results import report as command
 
     _need(desk)
     labs = [_lab(name, course) for name in names]
@@ -332,8 +334,8 @@ def export(
     db: Database = None,
 ) -> None:
     """Write the grades as a CSV file, hand-graded points included."""
-    from gradedesk import export as command
-    from gradedesk import gradebook
+    from gradedesk.results import export as command
+    from gradedesk.results import gradebook
 
     _need(desk)
     scores = gradebook.manual_scores(_url(desk, db))
@@ -343,7 +345,7 @@ def export(
 @app.command(epilog="Example: gradedesk rebuild")
 def rebuild(desk: Desk = DESK, course: Course = COURSE, db: Database = None) -> None:
     """Make the gradebook anew from the journal; grades given by hand are kept."""
-    from gradedesk import gradebook
+    from gradedesk.results import gradebook
 
     _need(desk)
     journal = Journal(desk / "journal.jsonl")
@@ -359,7 +361,7 @@ def rebuild(desk: Desk = DESK, course: Course = COURSE, db: Database = None) -> 
 @app.command(epilog="Example: gradedesk doctor")
 def doctor(desk: Desk = DESK) -> None:
     """Check this machine, and try to break out of the sandbox."""
-    from gradedesk import doctor as command
+    from gradedesk.sandbox import doctor as command
 
     checks = command.checks(desk if desk.is_dir() else Path("."))
     table = Table(box=None, pad_edge=False, header_style="bold")
@@ -379,7 +381,7 @@ def check(
     course: Course = COURSE,
 ) -> None:
     """Students: run the public tests on your own notebook and print the points so far."""
-    from gradedesk import run
+    from gradedesk.grading import run
 
     try:
         data = file.read_bytes()

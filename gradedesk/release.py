@@ -5,7 +5,6 @@ course that its metadata names, a requirements.txt with the pins it needs, and a
 lines.
 """
 
-import ast
 import importlib.metadata
 import io
 import json
@@ -17,6 +16,7 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from gradedesk.imports import imports
 from gradedesk.names import DeskError, write_whole
 
 TOOLS = ("jupyterlab", "nbgrader")  # what opens the lab, and its Validate button
@@ -113,7 +113,7 @@ def _needs(notebook: Path, root: Path) -> tuple[list[Path], set[str]]:
     files, packages, seen = [], set(), set()
     cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
     code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
-    waiting = [name for source in code for name in _imports(source)]
+    waiting = [name for source in code for name in _imported(source)]
     while waiting:
         name = waiting.pop()
         if name in seen:
@@ -133,7 +133,7 @@ def _needs(notebook: Path, root: Path) -> tuple[list[Path], set[str]]:
         files.append(path)
         # What a package imports inside a function of its __init__ it can be imported without.
         lazy = path.name != "__init__.py"
-        waiting += _imports(path.read_text(encoding="utf-8"), lazy, name)
+        waiting += _imported(path.read_text(encoding="utf-8"), lazy, name)
         if path.name == "__init__.py":
             files += [data for data in _files(path.parent) if data.suffix != ".py"]
     return sorted(files), packages
@@ -157,17 +157,13 @@ def _brought(notebook: Path, root: Path) -> list[Path]:
     return found
 
 
-def _imports(source: str, lazy: bool = True, package: str = "") -> list[str]:
+def _imported(source: str, lazy: bool = True, package: str = "") -> list[str]:
     """Dotted names that the source may import; `from a import b` gives a and a.b."""
-    tree = ast.parse(source)
     found = []
-    for node in ast.walk(tree) if lazy else tree.body:
-        if isinstance(node, ast.Import):
-            found += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            if node.level:
-                raise DeskError(f"{package} has a relative import: write its full name.")
-            found += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    for module, names in imports(source, lazy):
+        if module.startswith("."):
+            raise DeskError(f"{package} has a relative import: write its full name.")
+        found += [module, *(f"{module}.{name}" for name in names)]
     return found
 
 

@@ -19,7 +19,7 @@ from pygments import highlight
 from pygments.formatters import HtmlFormatter
 from pygments.lexers import PythonLexer
 
-from gradedesk import wire
+from gradedesk.sandbox import wire
 from tools import labs
 from tools.lab_runs import (
     ROOT,

@@ -19,9 +19,9 @@ from rich.console import Console
 from rich.table import Table
 
 from gradedesk import sandbox
-from gradedesk.journal import Journal
 from gradedesk.lab import Lab
-from gradedesk.result import Result
+from gradedesk.results.journal import Journal
+from gradedesk.results.result import Result
 from tools.make_class import Case, Maker, write
 
 ROOT = Path(__file__).resolve().parent.parent

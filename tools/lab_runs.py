@@ -13,7 +13,7 @@ from pathlib import Path
 import nbformat
 import numpy as np
 
-from gradedesk import wire
+from gradedesk.sandbox import wire
 
 ROOT = Path(__file__).resolve().parent.parent
 SOLUTIONS = {path.stem: path for path in sorted((ROOT / "solutions").glob("*/*.ipynb"))}

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from gradedesk.lab import Lab
-from gradedesk.result import Result
+from gradedesk.results.result import Result
 
 ROOT = Path(__file__).resolve().parent.parent
 Notebook = dict[str, Any]

@@ -32,8 +32,8 @@ from rich.table import Table
 from tqdm import tqdm
 
 from gradedesk import sandbox
-from gradedesk.journal import Journal
 from gradedesk.lab import Lab
+from gradedesk.results.journal import Journal
 from tools.make_class import Case, Maker
 
 ROOT = Path(__file__).resolve().parent.parent

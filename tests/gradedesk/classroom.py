@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from gradedesk.lab import Cell, Lab
-from gradedesk.result import ManualAnswer, Result, TestOutcome
+from gradedesk.results.result import ManualAnswer, Result, TestOutcome
 
 # What a page of ours must show as text and never as anything else.
 SCRIPTS = [
@@ -23,7 +23,6 @@ SCRIPTS = [
 ]
 HOSTILE = "\n\n".join(SCRIPTS)
 UNSEEN = "a\x00b \u202egnp.exe\u202c \ud800 \x1b[31mred\x1b[0m \x9b"
-
 
 
 def wait_until(condition, seconds=300):
@@ -146,6 +145,7 @@ def write_journal(desk, results) -> None:
 
 
 # --- Labs that a test makes for one thing; the fixture `small` grades them ----------------------
+
 
 def cell(source, grade_id="", kind="text", points=0):
     marks = {

@@ -5,7 +5,8 @@ import json
 import pytest
 from classroom import busy
 
-from gradedesk import run, sandbox
+from gradedesk import sandbox
+from gradedesk.grading import run
 from gradedesk.lab import Lab
 
 

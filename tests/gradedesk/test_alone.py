@@ -8,7 +8,8 @@ import json
 import pytest
 from classroom import busy
 
-from gradedesk import run, sandbox
+from gradedesk import sandbox
+from gradedesk.grading import run
 from gradedesk.lab import Lab, LabError
 
 pytestmark = pytest.mark.skipif(bool(sandbox.available()), reason=str(sandbox.available()))

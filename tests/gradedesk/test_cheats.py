@@ -5,7 +5,8 @@ import re
 
 import pytest
 
-from gradedesk import run, sandbox
+from gradedesk import sandbox
+from gradedesk.grading import run
 from tools.lab_runs import SOLUTIONS, grade_id, graded, read
 from tools.make_class import Maker
 

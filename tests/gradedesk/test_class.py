@@ -15,10 +15,12 @@ import psutil
 import pytest
 from classroom import busy, wait_until
 
-from gradedesk import collect, grade, sandbox
-from gradedesk.journal import Journal
+from gradedesk import sandbox
+from gradedesk.grading import grade
+from gradedesk.intake import collect
 from gradedesk.lab import Lab, LabError
 from gradedesk.names import DeskError, read_roster
+from gradedesk.results.journal import Journal
 from tools.grade_class import ABSENT, attacks, prepare
 from tools.make_class import Maker, write
 
@@ -66,7 +68,7 @@ def grader_processes():
     found = []
     for process in psutil.process_iter():
         try:
-            if process.name() == "bwrap" or "gradedesk.run" in process.cmdline():
+            if process.name() == "bwrap" or "gradedesk.grading.trusted" in process.cmdline():
                 found.append(process.pid)
         except psutil.Error:
             pass
@@ -277,7 +279,7 @@ def start_grade(desk, *options):
     code = """if True:
         import signal, sys
         from pathlib import Path
-        from gradedesk.grade import grade
+        from gradedesk.grading.grade import grade
         from gradedesk.lab import Lab
         signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's "&" has it ignored
         lab = Lab.load(sys.argv[2])

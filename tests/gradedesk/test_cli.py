@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from gradedesk import cli, sandbox
-from gradedesk.doctor import Check
-from gradedesk.journal import Journal
+from gradedesk.results.journal import Journal
+from gradedesk.sandbox.doctor import Check
 from tools.make_class import Maker, write
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -191,10 +191,10 @@ def test_without_the_sandbox_grade_says_what_it_gives_up(gradedesk, tmp_path, ma
 
 def test_doctor_says_what_to_do(gradedesk, monkeypatch):
     found = [Check("bubblewrap", True, "0.11", ""), Check("disk", False, "1 MB left", "make room")]
-    monkeypatch.setattr("gradedesk.doctor.checks", lambda *args: found)
+    monkeypatch.setattr("gradedesk.sandbox.doctor.checks", lambda *args: found)
     code, out, _ = gradedesk("doctor")
     assert code == 1 and "FAILED" in out and "What to do: make room" in out
-    monkeypatch.setattr("gradedesk.doctor.checks", lambda *args: found[:1])
+    monkeypatch.setattr("gradedesk.sandbox.doctor.checks", lambda *args: found[:1])
     assert gradedesk("doctor")[0] == 0
 
 

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from gradedesk import grade, sandbox
-from gradedesk.journal import Journal
+from gradedesk import sandbox
+from gradedesk.grading import grade
 from gradedesk.names import DeskError
+from gradedesk.results.journal import Journal
 from tools.make_class import Maker
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from gradedesk import names, sources
-from gradedesk.collect import collect
+from gradedesk import names
+from gradedesk.intake import archives
+from gradedesk.intake.collect import collect
 from gradedesk.names import BadName, DeskError
 
 LAB = "lab01-ngram"
@@ -499,14 +500,14 @@ def test_an_encrypted_entry_is_refused(tmp_path, desk):
 
 
 def test_a_notebook_that_is_too_large_is_refused(tmp_path, desk, monkeypatch):
-    monkeypatch.setattr(sources, "NOTEBOOK", 1000)
+    monkeypatch.setattr(archives, "NOTEBOOK", 1000)
     path = pack(tmp_path / "a.zip", (f"eve/{LAB}.ipynb", b"x" * 1001), ADA)
     only_ada(run(path, desk), desk, "is larger than")
 
 
 def test_a_notebook_larger_than_it_says_is_refused(tmp_path, desk, monkeypatch):
-    monkeypatch.setattr(sources, "NOTEBOOK", 1000)
-    monkeypatch.setattr(sources, "MB", 100)
+    monkeypatch.setattr(archives, "NOTEBOOK", 1000)
+    monkeypatch.setattr(archives, "MB", 100)
     path = pack(tmp_path / "a.zip", (f"eve/{LAB}.ipynb", b"x" * 5000), ADA)
     data = bytearray(path.read_bytes())
     at = data.index(b"PK\x01\x02") + 24
@@ -523,7 +524,7 @@ def test_a_zip_bomb_is_refused_by_its_ratio(tmp_path, desk):
 
 
 def test_all_notebooks_together_are_bounded(tmp_path, desk, monkeypatch):
-    monkeypatch.setattr("gradedesk.collect.TOTAL", len(notebook("ada")))
+    monkeypatch.setattr("gradedesk.intake.collect.TOTAL", len(notebook("ada")))
     path = pack(tmp_path / "a.zip", ADA, (f"eve/{LAB}.ipynb", notebook("eve")))
     only_ada(run(path, desk), desk, "comes after more than")
 
@@ -536,7 +537,7 @@ def test_too_many_entries_are_refused(tmp_path, desk):
 
 
 def test_a_table_of_contents_that_fills_the_memory_is_not_read(tmp_path, desk, monkeypatch):
-    monkeypatch.setattr(sources, "READ", 100_000)
+    monkeypatch.setattr(archives, "READ", 100_000)
     path = pack(tmp_path / "a.zip", *((f"{i}.txt", b"") for i in range(3_000)))
     with pytest.raises(DeskError, match="asks for more than"):
         run(path, desk)
@@ -599,13 +600,13 @@ def test_links_devices_and_ways_out_of_a_tar_are_refused(tmp_path, desk, name, m
 
 
 def test_a_large_notebook_in_a_tar_is_refused(tmp_path, desk, monkeypatch):
-    monkeypatch.setattr(sources, "NOTEBOOK", 1000)
+    monkeypatch.setattr(archives, "NOTEBOOK", 1000)
     path = tar(tmp_path / "a.tgz", (f"eve/{LAB}.ipynb", bytes(1001), tarfile.REGTYPE), TAR_ADA)
     only_ada(run(path, desk), desk, "is larger than")
 
 
 def test_a_tar_that_unpacks_to_too_much_is_refused(tmp_path, desk, monkeypatch):
-    monkeypatch.setattr(sources, "TOTAL", 2_000_000)
+    monkeypatch.setattr(archives, "TOTAL", 2_000_000)
     path = tar(tmp_path / "a.tgz", ("eve/big.bin", bytes(3_000_000), tarfile.REGTYPE), TAR_ADA)
     with pytest.raises(DeskError, match="unpacks to more than"):
         run(path, desk)
@@ -649,7 +650,7 @@ def test_a_fifo_in_a_folder_is_not_opened(folder, desk):
 def test_a_file_exchanged_while_it_is_read_is_refused(folder, outside, kind):
     path = folder / "eve" / f"{LAB}.ipynb"
     path.write_bytes(notebook())
-    with sources.open_source(folder) as opened:
+    with archives.open_source(folder) as opened:
         entry = next(e for e in opened.entries if e.parts == ("eve", path.name))
     path.rename(folder / "gone")
     if kind == "link":
@@ -663,7 +664,7 @@ def test_a_file_exchanged_while_it_is_read_is_refused(folder, outside, kind):
 
 
 def test_a_large_file_in_a_folder_is_not_read_whole(folder, desk, monkeypatch):
-    monkeypatch.setattr(sources, "NOTEBOOK", 1000)
+    monkeypatch.setattr(archives, "NOTEBOOK", 1000)
     (folder / "eve" / f"{LAB}.ipynb").write_bytes(bytes(1001))
     only_ada(run(folder, desk), desk, "is larger than")
 

@@ -4,8 +4,9 @@ import sys
 
 import pytest
 
-from gradedesk import doctor, sandbox
-from gradedesk.sandbox import Sandbox
+from gradedesk import sandbox
+from gradedesk.sandbox import Sandbox, doctor
+from gradedesk.sandbox.bwrap import INSTALL
 
 WHY_NOT = sandbox.available()
 isolated = pytest.mark.skipif(WHY_NOT is not None, reason=str(WHY_NOT))
@@ -65,7 +66,7 @@ def test_no_bubblewrap(monkeypatch):
     monkeypatch.setattr(sys, "platform", "linux")
     monkeypatch.setenv("PATH", "")
     found = {check.name: check for check in doctor.checks()}
-    assert found["bubblewrap"].mend == found["sandbox"].mend == sandbox.INSTALL
+    assert found["bubblewrap"].mend == found["sandbox"].mend == INSTALL
     assert not found["sandbox"].ok
 
 

@@ -6,10 +6,10 @@ import json
 
 import pytest
 
-from gradedesk.export import export
-from gradedesk.journal import Journal
 from gradedesk.names import DeskError
-from gradedesk.result import ManualAnswer, Result, TestOutcome
+from gradedesk.results.export import export
+from gradedesk.results.journal import Journal
+from gradedesk.results.result import ManualAnswer, Result, TestOutcome
 
 LAB = "lab01-ngram"
 NOTEBOOK = b'{"cells": []}'

@@ -17,10 +17,10 @@ from classroom import (
     write_journal,
 )
 
-from gradedesk import feedback, gradebook
-from gradedesk.gradebook import Hand
 from gradedesk.names import DeskError
 from gradedesk.plain import plain
+from gradedesk.results import feedback, gradebook
+from gradedesk.results.gradebook import Hand
 
 LAB = small_lab()
 NOTHING = Hand()

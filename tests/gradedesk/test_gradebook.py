@@ -24,9 +24,9 @@ from nbgrader.api import Gradebook
 from nbgrader.server_extensions.formgrader import handlers
 from sqlalchemy import MetaData, create_engine, make_url
 
-from gradedesk import gradebook
-from gradedesk.gradebook import GradebookError
 from gradedesk.names import DeskError
+from gradedesk.results import gradebook
+from gradedesk.results.gradebook import GradebookError
 
 LAB = small_lab()
 NAME = LAB.name

@@ -18,8 +18,10 @@ import numpy as np
 import pytest
 from classroom import wait_until
 
-from gradedesk import sandbox, wire
+import gradedesk
+from gradedesk import sandbox
 from gradedesk.checks import after
+from gradedesk.grading.standin import StandIn, StudentError
 from gradedesk.sandbox import (
     Limits,
     Sandbox,
@@ -27,9 +29,11 @@ from gradedesk.sandbox import (
     SandboxError,
     SandboxProtocolError,
     SandboxTimeout,
+    bwrap,
+    wire,
 )
-from gradedesk.standin import StandIn, StudentError
-from gradedesk.warm import Zygote
+from gradedesk.sandbox.processes import ended
+from gradedesk.sandbox.warm import Zygote
 
 WHY_NOT = sandbox.available()
 pytestmark = pytest.mark.skipif(WHY_NOT is not None, reason=str(WHY_NOT))
@@ -204,7 +208,7 @@ def test_time_passes_while_the_desk_is_busy(start):
     source = "import threading\ndef f():\n    while True: pass\nthreading.Thread(target=f).start()"
     assert box.exec(source).ok
     ends_in(box, 1)
-    assert sandbox._ended(box._first, SLACK)
+    assert ended(box._first, SLACK)
     with pytest.raises(SandboxTimeout):
         box.exec("")
 
@@ -417,14 +421,17 @@ MANY = {
 
 @pytest.mark.parametrize("source", MANY.values(), ids=MANY)
 def test_many_processes_fill_memory(run, source):
-    outcome = run(f"""
+    outcome = run(
+        f"""
 import os, time
 for _ in range(8):
     if os.fork() == 0:
         {source}
         time.sleep(600)
 time.sleep(600)
-""", 300)
+""",
+        300,
+    )
     assert isinstance(outcome, SandboxDied)
     assert "filled more than 400 MB" in str(outcome)
 
@@ -516,12 +523,12 @@ for folder, folders, files in os.walk("/"):
 
 
 def known_folders():
-    parts = {path for path in sandbox._interpreter() if os.path.isdir(path)}
+    parts = {path for path in bwrap._interpreter() if os.path.isdir(path)}
     return sorted(parts | {"/proc", "/dev", "/sys/devices/system/cpu"})
 
 
 def test_sees_nothing_of_the_course(value):
-    course = Path(sandbox.__file__).resolve().parents[1]
+    course = Path(gradedesk.__file__).resolve().parents[1]
     folders = [str(course / name) for name in ("solutions", "labs", "grading", "tests", ".git")]
     folders += [str(Path.home() / ".ssh"), "/var", "/home", "/mnt", "/etc/passwd", "/run"]
     got = value(f"import os\ngot = [path for path in {folders!r} if os.path.exists(path)]")

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from gradedesk.journal import Journal, JournalError
-from gradedesk.result import ManualAnswer, Result, ResultError, TestOutcome
+from gradedesk.results.journal import Journal, JournalError
+from gradedesk.results.result import ManualAnswer, Result, ResultError, TestOutcome
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -115,7 +115,7 @@ def test_a_full_disk_leaves_the_journal_as_it_was(tmp_path):
         import resource, signal, sys
         sys.path.insert(0, sys.argv[2])
         from test_journal import result
-        from gradedesk.journal import Journal, JournalError
+        from gradedesk.results.journal import Journal, JournalError
         journal = Journal(sys.argv[1])
         journal.append(result())
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -161,7 +161,7 @@ def test_no_line_is_lost_or_doubled_when_the_writer_is_killed(tmp_path):
         import sys
         sys.path.insert(0, sys.argv[2])
         from test_journal import result
-        from gradedesk.journal import Journal
+        from gradedesk.results.journal import Journal
         journal = Journal(sys.argv[1])
         done = len(list(journal))
         print("ready", flush=True)

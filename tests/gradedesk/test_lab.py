@@ -99,7 +99,7 @@ def test_what_is_no_lab_is_refused_in_one_line(tmp_path, text, says):
 
 
 def test_limits_come_from_the_lab_s_metadata(tmp_path):
-    from gradedesk.run import limits_of
+    from gradedesk.grading.run import limits_of
 
     path = tmp_path / "lab.ipynb"
     for limits in ({"cell_seconds": 3, "memory_bytes": 1e9}, {"second": 1}):

@@ -5,11 +5,11 @@ from classroom import HOSTILE, result, small_lab, write_journal
 from test_feedback import assert_harmless, parse
 from typer.testing import CliRunner
 
-from gradedesk import feedback, report
 from gradedesk.board import Figure, Who
-from gradedesk.gradebook import Hand
-from gradedesk.journal import Journal
-from gradedesk.result import Result, ResultError
+from gradedesk.results import feedback, report
+from gradedesk.results.gradebook import Hand
+from gradedesk.results.journal import Journal
+from gradedesk.results.result import Result, ResultError
 
 LAB = small_lab()
 

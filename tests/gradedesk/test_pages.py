@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from gradedesk import sandbox
+from gradedesk.sandbox.bwrap import INSTALL
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = ROOT / "chapters" / "for-instructors"
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="the pages speak of a
 # Programs that ask for a password or go on until they are stopped. Each stand-in checks that what
 # the page says is what it should be.
 SUDO = f"""\
-[ "sudo $*" = "{sandbox.INSTALL}" ] && command -v bwrap
+[ "sudo $*" = "{INSTALL}" ] && command -v bwrap
 """
 JUPYTER = """\
 [ "$1" = lab ] && shift

@@ -8,9 +8,9 @@ from dataclasses import replace
 from classroom import ALL, HOSTILE, result, small_class, small_lab, write_journal
 from test_feedback import assert_harmless, parse
 
-from gradedesk import gradebook, report
-from gradedesk.gradebook import Hand
-from gradedesk.similar import MIN_TOKENS, near_identical, normalise
+from gradedesk.results import gradebook, report
+from gradedesk.results.gradebook import Hand
+from gradedesk.results.similar import MIN_TOKENS, near_identical, normalise
 
 LAB = small_lab()
 

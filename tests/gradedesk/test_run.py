@@ -13,7 +13,9 @@ import psutil
 import pytest
 from classroom import SECRET, F, busy, cell, outcomes, wait_until
 
-from gradedesk import run, sandbox
+from gradedesk import sandbox
+from gradedesk.grading import run
+from gradedesk.grading.runner import STORED
 from tools.lab_runs import TESTED
 from tools.make_class import Maker
 
@@ -244,7 +246,7 @@ def test_what_an_answer_prints_is_kept(small):
     cells = [cell(F, "q1", "answer"), cell("assert f(1) == 2, 'x'", "q1-a", "test", 1)]
     result = small(cells, {"q1": f"{F}\nprint('Où? 🦊')\nfor i in range(10**5): print(i)"})
     assert result.output["q1"].startswith("Où? 🦊\n0\n1\n")
-    assert len(result.output["q1"]) < run.STORED + 100 and result.points == 1
+    assert len(result.output["q1"]) < STORED + 100 and result.points == 1
 
 
 def test_a_test_that_takes_too_long_by_itself(small):
@@ -279,7 +281,7 @@ def test_it_takes_its_own_folder_with_it_and_no_other(tmp_path):
     (tmp_path / "other" / "file").touch()
     env = os.environ | {"PYTHONPATH": str(ROOT)}
     for name, status in (("own", 0), ("other", 1)):
-        command = [sys.executable, "-m", "gradedesk.run", str(tmp_path / name)]
+        command = [sys.executable, "-m", "gradedesk.grading.trusted", str(tmp_path / name)]
         ended = subprocess.run(
             command, cwd=tmp_path / "other", env=env, stdin=subprocess.DEVNULL, capture_output=True
         )
@@ -371,7 +373,7 @@ def test_a_killed_desk_takes_its_submissions_with_it(tmp_path, warm, most):
     code = f"""if True:
         import sys
         from pathlib import Path
-        from gradedesk import run
+        from gradedesk.grading import run
         from gradedesk.lab import Lab
         from gradedesk.sandbox import Limits
         print("ready", flush=True)

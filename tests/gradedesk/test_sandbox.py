@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gradedesk import sandbox, wire
+from gradedesk import sandbox
 from gradedesk.sandbox import (
     GIVEN_UP,
     Limits,
@@ -16,7 +16,10 @@ from gradedesk.sandbox import (
     SandboxTimeout,
     SandboxUnavailable,
     StudentException,
+    seccomp,
+    wire,
 )
+from gradedesk.sandbox import box as box_module
 
 WHY_NOT = sandbox.available()
 isolated = pytest.mark.skipif(WHY_NOT is not None, reason=str(WHY_NOT))
@@ -158,7 +161,7 @@ def test_where_nothing_is_isolated_seconds_are_those_of_the_processor(monkeypatc
             before = box.processor_seconds
             assert box.exec(child).ok
             assert box.processor_seconds - before > 0.3
-    monkeypatch.setattr(sandbox, "PATIENCE", 3)
+    monkeypatch.setattr(box_module, "PATIENCE", 3)
     with Sandbox(LIMITS, isolated=False) as box:
         with pytest.raises(SandboxTimeout, match="longer than 0.2 s"):  # and not for ever
             box.exec("import time; time.sleep(600)", timeout=0.2)
@@ -245,5 +248,5 @@ def test_what_is_given_up_is_one_line():
 
 
 def test_the_filter_is_whole():
-    rules = sandbox.seccomp_rules() if sys.platform == "linux" else bytes(8)
+    rules = seccomp.rules() if sys.platform == "linux" else bytes(8)
     assert len(rules) % 8 == 0 and len(rules) // 8 < 255  # jumps are of one byte

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from gradedesk import grade, gradebook, sandbox
-from gradedesk.journal import Journal
+from gradedesk import sandbox
+from gradedesk.grading import grade
+from gradedesk.results import gradebook
+from gradedesk.results.journal import Journal
 from tools import soak
 from tools.make_class import Maker
 

@@ -8,8 +8,8 @@ import pytest
 
 from gradedesk import sandbox
 from gradedesk.checks import after
+from gradedesk.grading.standin import StandIn, StudentError
 from gradedesk.sandbox import Limits, Sandbox, SandboxTimeout
-from gradedesk.standin import StandIn, StudentError
 
 ISOLATED = sandbox.available() is None  # stand-ins serve a plain process just as well
 SOURCE = '''

@@ -3,16 +3,18 @@
 import dataclasses
 import json
 import os
+import shutil
 import sys
 from pathlib import Path
 
 import pytest
 from classroom import wait_until
 
-from gradedesk import cli, grade, run, sandbox
+from gradedesk import cli, sandbox
+from gradedesk.grading import grade, run
 from gradedesk.lab import Lab
 from gradedesk.sandbox import Limits, Sandbox, SandboxError, SandboxUnavailable
-from gradedesk.warm import Zygote
+from gradedesk.sandbox.warm import Zygote
 from tools.make_class import Maker
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -276,7 +278,7 @@ def test_without_warm_workers_the_desk_says_so_once_and_goes_on(tmp_path, monkey
     assert warm.cold == ""
     fake = tmp_path / "bin" / "bwrap"
     fake.parent.mkdir()
-    real = sandbox.shutil.which("bwrap")
+    real = shutil.which("bwrap")
     script = (
         f'case "$*" in *zygote.py*) echo "bwrap: not today" >&2; exit 1;; esac\nexec {real} "$@"'
     )

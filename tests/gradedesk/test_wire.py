@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gradedesk.wire import (
+from gradedesk.sandbox.wire import (
     ARRAY_TYPES,
     HANDLE,
     TENSOR_TYPES,

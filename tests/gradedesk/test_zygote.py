@@ -14,7 +14,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="sandboxes need 
 def below(monkeypatch):
     """mounted_below(folders), and what Linux says is mounted."""
     # It runs as a script in its own folder, so it imports its neighbours by their bare names.
-    monkeypatch.syspath_prepend(Path(__file__).resolve().parents[2] / "gradedesk")
+    monkeypatch.syspath_prepend(Path(__file__).resolve().parents[2] / "gradedesk" / "sandbox")
     zygote = importlib.import_module("zygote")
 
     def mounted_below(folders, *points):

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import psutil
 
-from gradedesk.journal import Journal
+from gradedesk.results.journal import Journal
 from tools.make_class import Maker
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -28,12 +28,12 @@ TICK = 0.02  # seconds between two looks at the memory
 GRADE = """
 import importlib, sys, threading
 from pathlib import Path
-from gradedesk import grade
+from gradedesk.grading import grade
 from gradedesk.lab import Lab
 desk, lab = Path(sys.argv[1]), Lab.load(sys.argv[2])
-threading.Thread(target=importlib.import_module, args=["gradedesk.gradebook"]).start()
+threading.Thread(target=importlib.import_module, args=["gradedesk.results.gradebook"]).start()
 batch = grade.grade(desk, lab, jobs=int(sys.argv[3]), warm=sys.argv[4] == "warm")
-from gradedesk import gradebook
+from gradedesk.results import gradebook
 gradebook.update(gradebook.url(desk), lab, list(batch.results.values()), desk)
 """
 
@@ -128,5 +128,5 @@ def _kinds(desk: psutil.Process) -> Iterator[tuple[psutil.Process, str]]:
                     parents = [parent.name() for parent in below.parents()]
                     if "bwrap" in parents:
                         yield below, "sandboxed"
-                    elif "gradedesk.run" in below.cmdline():
+                    elif "gradedesk.grading.trusted" in below.cmdline():
                         yield below, "trusted"

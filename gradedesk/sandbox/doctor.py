@@ -21,8 +21,17 @@ from pathlib import Path
 from typing import NamedTuple
 
 from gradedesk import sandbox
-from gradedesk.sandbox import Limits, Sandbox, SandboxDied, SandboxError, SandboxTimeout
-from gradedesk.warm import Zygote
+from gradedesk.sandbox import (
+    Limits,
+    Sandbox,
+    SandboxDied,
+    SandboxError,
+    SandboxProtocolError,
+    SandboxTimeout,
+)
+from gradedesk.sandbox.bwrap import ELSEWHERE, HERE, INSTALL
+from gradedesk.sandbox.seccomp import MACHINES
+from gradedesk.sandbox.warm import Zygote
 
 DISK_BYTES = 1 << 30
 PYTHONS = ((3, 11), (3, 13))
@@ -77,14 +86,14 @@ def attempts(make: Callable[[Limits], Sandbox] = Sandbox) -> list[Check]:
 
 def _system() -> Check:
     seen = f"{platform.system()} {platform.release()} on {platform.machine()}"
-    ok = sys.platform == "linux" and platform.machine() in sandbox.MACHINES
-    return Check("system", ok, seen, "" if ok else sandbox.ELSEWHERE)
+    ok = sys.platform == "linux" and platform.machine() in MACHINES
+    return Check("system", ok, seen, "" if ok else ELSEWHERE)
 
 
 def _bubblewrap() -> Check:
     path = shutil.which("bwrap")
     if path is None:
-        return Check("bubblewrap", False, "not installed", sandbox.INSTALL)
+        return Check("bubblewrap", False, "not installed", INSTALL)
     shown = subprocess.run([path, "--version"], capture_output=True, text=True).stdout.strip()
     return Check("bubblewrap", True, f"{shown}, {path}", "")
 
@@ -99,7 +108,7 @@ def _python() -> Check:
 def _user() -> Check:
     """Whoever grades, students' code runs as somebody else, or as nobody in a world of its own."""
     if not hasattr(os, "getuid"):
-        return Check("user", False, "no user numbers here", sandbox.ELSEWHERE)
+        return Check("user", False, "no user numbers here", ELSEWHERE)
     if os.getuid() == 0:
         return Check("user", True, "root; submissions run as another user", "")
     most = Path("/proc/sys/user/max_user_namespaces")
@@ -121,7 +130,7 @@ def _memory() -> Check:
     need = Limits().memory_bytes
     info = Path("/proc/meminfo")
     if not info.exists():
-        return Check("memory", False, "not known here", sandbox.ELSEWHERE)
+        return Check("memory", False, "not known here", ELSEWHERE)
     lines = dict(line.split(":") for line in info.read_text().splitlines())
     free = int(lines["MemAvailable"].split()[0]) << 10
     ok = free >= need
@@ -204,7 +213,7 @@ for path in [{str(outside.file)!r}, "link", "root" + {str(outside.file)!r},
 
 def _read_the_course(make, outside):
     """The folder that the desk itself lies in, with the solutions."""
-    here = str(sandbox.HERE / "sandbox.py")
+    here = str(HERE / "box.py")
     got = _answer(make, f"import os\ngot = os.path.exists({here!r})")
     return f"saw {here}" if got else None
 
@@ -445,7 +454,7 @@ for fd in range(3, 64):
         with make(SMALL) as box:
             reply = box.exec(source)
             return f"the desk took it as an answer: {json.dumps(str(reply))[:200]}"
-    except sandbox.SandboxProtocolError:
+    except SandboxProtocolError:
         return None
 
 

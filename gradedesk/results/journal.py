@@ -11,7 +11,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from gradedesk.names import DeskError
-from gradedesk.result import Result, ResultError
+from gradedesk.results.result import Result, ResultError
 
 
 class JournalError(DeskError):

@@ -12,8 +12,7 @@ import struct
 import subprocess
 import tempfile
 
-from gradedesk import sandbox
-from gradedesk.sandbox import Limits, Sandbox, SandboxUnavailable
+from gradedesk.sandbox import Limits, Sandbox, SandboxUnavailable, bwrap
 
 START_SECONDS = 300.0  # for the imports, on a busy machine
 
@@ -28,7 +27,7 @@ class Zygote:
     """
 
     def __init__(self, packages=(), imports=()):
-        command = sandbox.command("zygote", Limits(), packages)
+        command = bwrap.command("zygote", Limits(), packages)
         settings = {"packages": ["/packages"], "imports": list(imports)}
         self._errors = tempfile.TemporaryFile()
         self._requests, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)

@@ -47,9 +47,9 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
 from gradedesk.lab import Cell, Lab
 from gradedesk.names import DeskError
-from gradedesk.pages import STATUS_WORDS, folder, points, write
 from gradedesk.plain import plain
-from gradedesk.result import Result
+from gradedesk.results.pages import STATUS_WORDS, folder, points, write
+from gradedesk.results.result import Result
 
 COURSE = "default_course"  # nbgrader's own name for a course that has none
 BUSY_SECONDS = 30  # how long to wait for another program's write, such as formgrader's

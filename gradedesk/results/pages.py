@@ -13,7 +13,7 @@ from gradedesk.names import DeskError, write_whole
 from gradedesk.plain import plain
 
 _ENV = Environment(
-    loader=PackageLoader("gradedesk"),
+    loader=PackageLoader("gradedesk.results"),
     autoescape=True,
     undefined=StrictUndefined,
     trim_blocks=True,

@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from gradedesk import rebuild
-from gradedesk.rebuild import read_submission
+from gradedesk.grading import answers
+from gradedesk.grading.answers import read_submission
 from tools.lab_runs import TESTED
 from tools.make_class import Maker
 
@@ -88,7 +88,7 @@ def test_what_is_no_notebook(maker1, data, says):
 
 
 def test_a_notebook_of_many_megabytes(maker1, monkeypatch):
-    monkeypatch.setattr(rebuild, "MAX_BYTES", 1 << 20)
+    monkeypatch.setattr(answers, "MAX_BYTES", 1 << 20)
     found = read_submission(b" " * (1 << 20) + b"{}", maker1.lab)
     assert found.status == "unreadable" and "clear the outputs" in found.problems[0]
 
@@ -183,7 +183,7 @@ def test_spaces_at_line_ends_are_an_editor_s_doing(maker1):
 def test_a_very_long_answer_is_cut(maker1):
     long = maker1.with_target("x = '" + "a" * 10**6 + "'")
     found = read_submission(maker1.data(long), maker1.lab)
-    assert len(found.answers["q7"]) == rebuild.MAX_SOURCE and "1000006 characters" in str(found)
+    assert len(found.answers["q7"]) == answers.MAX_SOURCE and "1000006 characters" in str(found)
 
 
 def test_odd_characters_are_said(maker1):

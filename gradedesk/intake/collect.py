@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
+from gradedesk.intake.archives import MB, TOTAL, Entry, open_source
 from gradedesk.names import (
     BadName,
     DeskError,
@@ -24,7 +25,6 @@ from gradedesk.names import (
     skeleton,
     write_whole,
 )
-from gradedesk.sources import MB, TOTAL, Entry, open_source
 
 SAME_TIME = timedelta(minutes=10)  # times of files copied or packed in one go
 Format = Literal["canvas", "moodle", "plain"]

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from gradedesk.collect import read_received
-from gradedesk.journal import Journal
+from gradedesk.intake.collect import read_received
 from gradedesk.names import DeskError, Student, read_roster, shown, write_whole
-from gradedesk.result import Result
+from gradedesk.results.journal import Journal
+from gradedesk.results.result import Result
 
 Manual = Mapping[tuple[str, str, str], float]
 # A cell that begins so is a formula in some spreadsheet; the wide ones count where text is Asian.

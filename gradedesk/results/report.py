@@ -12,16 +12,16 @@ import numpy as np
 from matplotlib.ticker import MaxNLocator
 
 from gradedesk.board import Who
-from gradedesk.feedback import titles
-from gradedesk.gradebook import Hand, url
-from gradedesk.gradebook import hand as read_hand
-from gradedesk.journal import Journal
 from gradedesk.lab import Lab
-from gradedesk.leaderboard import PAGE, leaderboard
-from gradedesk.pages import STATUS_WORDS, points, render, when, write
-from gradedesk.plots import plot
-from gradedesk.result import Result
-from gradedesk.similar import MIN_TOKENS, THRESHOLD, Likeness, near_identical
+from gradedesk.results.feedback import titles
+from gradedesk.results.gradebook import Hand, url
+from gradedesk.results.gradebook import hand as read_hand
+from gradedesk.results.journal import Journal
+from gradedesk.results.leaderboard import PAGE, leaderboard
+from gradedesk.results.pages import STATUS_WORDS, points, render, when, write
+from gradedesk.results.plots import plot
+from gradedesk.results.result import Result
+from gradedesk.results.similar import MIN_TOKENS, THRESHOLD, Likeness, near_identical
 
 ROWS = 12  # of a table
 NAMED = 24  # names that stand open; more are folded

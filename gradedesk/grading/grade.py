@@ -15,12 +15,12 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from gradedesk import run
-from gradedesk.journal import Journal
+from gradedesk.grading import run
+from gradedesk.results.journal import Journal
 from gradedesk.lab import Lab, LabError
 from gradedesk.names import DeskError, read_roster, shown
-from gradedesk.rebuild import MAX_BYTES
-from gradedesk.result import Result
+from gradedesk.grading.answers import MAX_BYTES
+from gradedesk.results.result import Result
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,13 @@ import re
 from pathlib import Path
 from types import SimpleNamespace
 
-from gradedesk.gradebook import Hand, url
-from gradedesk.gradebook import hand as read_hand
-from gradedesk.journal import Journal
 from gradedesk.lab import Lab
 from gradedesk.names import DeskError
-from gradedesk.pages import folder, render, write
-from gradedesk.result import Result, TestOutcome
+from gradedesk.results.gradebook import Hand, url
+from gradedesk.results.gradebook import hand as read_hand
+from gradedesk.results.journal import Journal
+from gradedesk.results.pages import folder, render, write
+from gradedesk.results.result import Result, TestOutcome
 
 STATUS_NOTES = {
     "graded": "",

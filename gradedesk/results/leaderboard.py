@@ -10,9 +10,9 @@ from types import SimpleNamespace
 from gradedesk.board import Figure, Who
 from gradedesk.lab import Lab
 from gradedesk.names import read_roster
-from gradedesk.pages import render, write
-from gradedesk.plots import plot
-from gradedesk.result import Result
+from gradedesk.results.pages import render, write
+from gradedesk.results.plots import plot
+from gradedesk.results.result import Result
 
 PAGE = "leaderboard.html"
 

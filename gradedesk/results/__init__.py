@@ -1,0 +1,1 @@
+"""What grading gave: kept, shown to students and instructors, handed on."""

@@ -1,0 +1,90 @@
+"""What the kernel says of a sandbox's processes: which they are, their time and their memory."""
+
+import contextlib
+import json
+import os
+import secrets
+import select
+
+import psutil
+
+# Users that exist nowhere and that systemd, too, keeps for one service's life; inside an ordinary
+# container's 65,536. One a sandbox, since the kernel counts processes by user.
+USERS = range(61184, 65520)
+
+
+def free_user() -> int:
+    """A user of USERS that runs nothing now."""
+    taken = set()
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                taken.add(os.stat(f"/proc/{name}").st_uid)
+    while (user := secrets.choice(USERS)) in taken:
+        pass
+    return user
+
+
+def first_process(info: int) -> int | None:
+    """The first process in the sandbox, which bwrap names; None if bwrap failed."""
+    text = b""
+    while part := os.read(info, 4096):
+        text += part
+    return json.loads(text)["child-pid"] if text else None
+
+
+def ended(process: int, seconds: float) -> bool:
+    """Whether it ends in time. The first of a namespace ends when no other is left in it."""
+    poll = select.poll()
+    poll.register(process, select.POLLIN)
+    return bool(poll.poll(1000 * seconds))
+
+
+def ticks(proc: int) -> dict[tuple[str, bytes], tuple[int, int]]:
+    """By number and start: ticks of each process, and of the children that it has waited for."""
+    found = {}
+    for name in os.listdir(proc):
+        if name.isdigit():
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                # The name before ")" is theirs to choose; then the state.
+                fields = _read(proc, f"{name}/stat").rpartition(b")")[2].split()
+                user, system, waited, waited_system = map(int, fields[11:15])
+                found[name, fields[19]] = user + system, waited + waited_system
+    return found
+
+
+def plain_seconds(pid: int) -> float:
+    """Processor seconds of a process, of its children that run and of those that it waited for."""
+    total = 0.0
+    with contextlib.suppress(psutil.NoSuchProcess):
+        first = psutil.Process(pid)
+        for process in [first, *first.children(recursive=True)]:
+            with contextlib.suppress(psutil.Error):
+                total += sum(process.cpu_times()[:4])  # user, system, and the children's
+    return total
+
+
+def resident(proc: int, name: str) -> tuple[int, int]:
+    """Bytes of one process that are not from files: its own or its parent's too, and shared."""
+    sizes = _sizes(proc, f"{name}/status", ("RssAnon", "VmSwap", "RssShmem"))
+    return sizes[0] + sizes[1], sizes[2]
+
+
+def filled(proc: int, name: str) -> int:
+    """The same together, where what n processes share counts an nth each."""
+    return sum(_sizes(proc, f"{name}/smaps_rollup", ("Pss_Anon", "SwapPss", "Pss_Shmem")))
+
+
+def _sizes(proc: int, name: str, keys: tuple[str, ...]) -> list[int]:
+    """Bytes by these keys of a file; 0 where the process has just ended."""
+    lines = []
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        lines = _read(proc, name).decode("utf-8", "replace").splitlines()
+    found = dict(line.split(":", 1) for line in lines if ":" in line)
+    return [int(found[key].split()[0]) << 10 if key in found else 0 for key in keys]
+
+
+def _read(folder: int, name: str) -> bytes:
+    fd = os.open(name, os.O_RDONLY, dir_fd=folder)
+    with open(fd, "rb") as file:
+        return file.read()
