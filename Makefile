@@ -87,10 +87,10 @@ labs: setup  ## make labs/ from solutions/
 	@$(PY) -m tools.labs
 
 class: setup system  ## make a class, hostile submissions too, and grade it (LAB=lab02-bpe)
-	@$(PY) -m tools.grade_class $(LAB)
+	@$(PY) -m gradedesk.trial.grade_class $(LAB)
 
 soak: setup system  ## grade 2,000 submissions while the grader is killed again and again
-	@$(PY) -m tools.soak
+	@$(PY) -m gradedesk.trial.soak
 
 mutants: setup  ## change each lab's solution and tests, a place at a time; what goes unnoticed?
 	@$(PY) -m tools.mutants $(if $(filter command environment,$(firstword $(origin LAB))),$(LAB))

@@ -27,6 +27,7 @@ from rich.text import Text
 
 from gradedesk import lab as labs
 from gradedesk.board import Who
+from gradedesk.desk import Desk
 from gradedesk.lab import Lab
 from gradedesk.names import DeskError, shown
 from gradedesk.results.journal import Journal
@@ -61,7 +62,16 @@ class Sheet(StrEnum):
 
 LabName = Annotated[str, typer.Argument(metavar="LAB", help="Such as lab01-ngram.")]
 LabNames = Annotated[list[str], typer.Argument(metavar="LAB...", help="Such as lab01-ngram.")]
-Desk = Annotated[Path, typer.Option(help="The desk's folder.", show_default=True)]
+OnDesk = Annotated[
+    Desk,
+    typer.Option(
+        "--desk",
+        parser=lambda text: Desk(Path(text)),
+        metavar="PATH",
+        help="The desk's folder.",
+        show_default=True,
+    ),
+]
 Course = Annotated[Path, typer.Option(help="The folder with solutions/ and labs/.")]
 Database = Annotated[
     str | None,
@@ -72,7 +82,7 @@ Database = Annotated[
         help="The gradebook's database; without it gradebook.db on the desk.",
     ),
 ]
-DESK, COURSE = Path("grading"), Path(".")
+DESK, COURSE = "grading", Path(".")  # DESK goes through its parser, as what a user gives
 
 
 def _out() -> Console:
@@ -91,17 +101,6 @@ def _lab(name: str, course: Path) -> Lab:
 def _name(text: str) -> str:
     """LAB may be given as a path, as the shell completes it."""
     return Path(text).name.removesuffix(".ipynb")
-
-
-def _url(desk: Path, db: str | None) -> str:
-    from gradedesk.results import gradebook
-
-    return db or gradebook.url(desk)
-
-
-def _need(desk: Path) -> None:
-    if not desk.is_dir():
-        raise DeskError(f"There is no desk {desk}: run `gradedesk collect` first, or give --desk.")
 
 
 @app.command(epilog="Example: gradedesk release lab01-ngram lab02-bpe --out handout")
@@ -131,7 +130,7 @@ def collect(
     deadline: Annotated[
         str | None, typer.Option(help="ISO time; what came later is marked late.")
     ] = None,
-    desk: Desk = DESK,
+    desk: OnDesk = DESK,
 ) -> None:
     """Put the submissions of a class on the desk; what is unsafe is refused, entry by entry."""
     from gradedesk.intake import collect as command
@@ -169,7 +168,7 @@ def grade(
         str | None, typer.Option(metavar="ADDRESS", help="A Dask cluster, as tcp://host:8786.")
     ] = None,
     sandbox: Annotated[bool, typer.Option(help="--no-sandbox is for your own work only.")] = True,
-    desk: Desk = DESK,
+    desk: OnDesk = DESK,
     course: Course = COURSE,
     db: Database = None,
 ) -> None:
@@ -215,7 +214,7 @@ def grade(
         raise typer.Exit(INTERRUPTED)
     from gradedesk.results import gradebook
 
-    gradebook.update(_url(desk, db), lab, list(batch.results.values()), desk)
+    gradebook.update(db or desk.database, lab, list(batch.results.values()), desk)
     _show(batch, seconds)
     if batch.failed:
         raise typer.Exit(1)
@@ -286,19 +285,19 @@ def _show(batch, seconds: float) -> None:
 def feedback(
     name: LabName,
     student: Annotated[str | None, typer.Option(help="Only this one.")] = None,
-    desk: Desk = DESK,
+    desk: OnDesk = DESK,
     course: Course = COURSE,
     db: Database = None,
 ) -> None:
     """Write one page a student: points, messages, their own cells, nothing hidden."""
     from gradedesk.results import feedback as command
 
-    _need(desk)
+    desk.need()
     lab = _lab(name, course)
-    url = _url(desk, db)
+    url = db or desk.database
     if student is None:
         pages = command.feedback_all(desk, lab, url)
-        print(f"{len(pages)} pages in {desk / 'feedback'}")
+        print(f"{len(pages)} pages in {desk.feedback}")
     else:
         print(command.feedback(desk, lab, student, url))
 
@@ -309,7 +308,7 @@ def report(
     board: Annotated[
         Who, typer.Option("--leaderboard", help="What stands for a student on it.")
     ] = Who.anonymous,
-    desk: Desk = DESK,
+    desk: OnDesk = DESK,
     course: Course = COURSE,
     db: Database = None,
 ) -> None:
@@ -320,9 +319,9 @@ def report(
     """
     from gradedesk.results import report as command
 
-    _need(desk)
+    desk.need()
     labs = [_lab(name, course) for name in names]
-    print(command.report(desk, labs, _url(desk, db), board.value))
+    print(command.report(desk, labs, db or desk.database, board.value))
 
 
 @app.command(epilog="Example: gradedesk export --format moodle --out grades.csv")
@@ -330,27 +329,27 @@ def export(
     form: Annotated[Sheet, typer.Option("--format", help="Who will read the file.")] = Sheet.csv,
     out: Annotated[Path | None, typer.Option(help="Default: grades.csv on the desk.")] = None,
     force: Annotated[bool, typer.Option(help="Overwrite the file.")] = False,
-    desk: Desk = DESK,
+    desk: OnDesk = DESK,
     db: Database = None,
 ) -> None:
     """Write the grades as a CSV file, hand-graded points included."""
     from gradedesk.results import export as command
     from gradedesk.results import gradebook
 
-    _need(desk)
-    scores = gradebook.manual_scores(_url(desk, db))
+    desk.need()
+    scores = gradebook.manual_scores(db or desk.database)
     print(command.export(desk, form.value, out, manual=scores, force=force))
 
 
 @app.command(epilog="Example: gradedesk rebuild")
-def rebuild(desk: Desk = DESK, course: Course = COURSE, db: Database = None) -> None:
+def rebuild(desk: OnDesk = DESK, course: Course = COURSE, db: Database = None) -> None:
     """Make the gradebook anew from the journal; grades given by hand are kept."""
     from gradedesk.results import gradebook
 
-    _need(desk)
-    journal = Journal(desk / "journal.jsonl")
+    desk.need()
+    journal = Journal(desk.journal)
     names = sorted({lab for _, lab in journal.latest()})
-    gradebook.rebuild(_url(desk, db), [_lab(name, course) for name in names], journal, desk)
+    gradebook.rebuild(db or desk.database, [_lab(name, course) for name in names], journal, desk)
     print(f"{len(journal.latest())} results of {len(names)} labs are in the gradebook.")
     if journal.damaged:
         lines = ", ".join(map(str, journal.damaged))
@@ -359,11 +358,11 @@ def rebuild(desk: Desk = DESK, course: Course = COURSE, db: Database = None) -> 
 
 
 @app.command(epilog="Example: gradedesk doctor")
-def doctor(desk: Desk = DESK) -> None:
+def doctor(desk: OnDesk = DESK) -> None:
     """Check this machine, and try to break out of the sandbox."""
     from gradedesk.sandbox import doctor as command
 
-    checks = command.checks(desk if desk.is_dir() else Path("."))
+    checks = command.checks(desk.folder if desk.folder.is_dir() else Path("."))
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("Check", "", "Seen"):
         table.add_column(heading, overflow="fold")

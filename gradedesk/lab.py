@@ -27,6 +27,11 @@ UNPARSED = (SyntaxError, ValueError, RecursionError, MemoryError)
 PRIVATE = {"mistakes.py", "__pycache__", ".ipynb_checkpoints", ".DS_Store"}
 
 
+def question_of(grade_id: str) -> str:
+    """The question that a cell belongs to: the grade_id up to the first "-"."""
+    return grade_id.split("-")[0]
+
+
 class LabError(DeskError):
     """A lab that cannot be read; the message says which file and what to do."""
 
@@ -49,7 +54,7 @@ class Cell:
     @property
     def question(self) -> str:
         """The grade_id up to the first "-": q1-hidden-edges belongs to q1."""
-        return self.grade_id.split("-")[0]
+        return question_of(self.grade_id)
 
     @property
     def hidden(self) -> bool:

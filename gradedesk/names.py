@@ -105,13 +105,12 @@ class Student:
     email: str = ""
 
 
-def read_roster(desk: Path) -> dict[str, Student]:
-    """The class list `roster.csv` of the desk, by student; empty where there is none.
+def read_roster(path: Path) -> dict[str, Student]:
+    """The class list in a CSV file, by student; empty where there is none.
 
     Its first line names the columns: student and name, and, where a learning platform needs them,
     id, login, section and email. Raises DeskError.
     """
-    path = desk / "roster.csv"
     if not path.is_file():
         return {}
     try:

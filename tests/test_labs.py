@@ -19,6 +19,7 @@ from pygments import highlight
 from pygments.formatters import HtmlFormatter
 from pygments.lexers import PythonLexer
 
+from gradedesk.lab import question_of
 from gradedesk.sandbox import wire
 from tools import labs
 from tools.lab_runs import (
@@ -28,7 +29,6 @@ from tools.lab_runs import (
     grade_id,
     graded,
     plain,
-    question,
     read,
     regions,
     resting,
@@ -189,7 +189,7 @@ def test_cells_are_marked_for_nbgrader(source):
         assert mark.locked is not mark.solution
         assert ("points" in mark) is mark.grade
     answers = {grade_id(cell) for cell in graded(source, "answer")}
-    assert {question(grade_id(cell)) for cell in graded(source, "test")} == answers
+    assert {question_of(grade_id(cell)) for cell in graded(source, "test")} == answers
 
 
 def test_a_lab_is_worth_100_points(source):
@@ -204,12 +204,12 @@ def test_a_question_states_minutes_difficulty_and_points(source):
     """And the points it states are the points its cells have."""
     worth = Counter()
     for cell in graded(source):
-        worth[question(grade_id(cell))] += cell.metadata.nbgrader.get("points", 0)
+        worth[question_of(grade_id(cell))] += cell.metadata.nbgrader.get("points", 0)
     stated = {}
     for cell in graded(source, "read"):
         line = r"(\d+) minutes · difficulty ([1-5]) of 5 · (\d+) points"
         if found := re.search(line, cell.source):
-            stated[question(grade_id(cell))] = int(found[3])
+            stated[question_of(grade_id(cell))] = int(found[3])
     assert stated == {name: points for name, points in worth.items() if points}
 
 
@@ -230,7 +230,7 @@ def test_test_cells_stand_alone(source):
         for cell in graded(source, "answer")
     }
     for cell in graded(source, "test"):
-        asked = functions[question(grade_id(cell))]
+        asked = functions[question_of(grade_id(cell))]
         nodes = list(ast.walk(ast.parse(cell.source)))
         names = [node for node in nodes if isinstance(node, ast.Name)]
         own = {node.id for node in names if isinstance(node.ctx, ast.Store)}
@@ -316,10 +316,10 @@ def must_be_found(lab, mistake, two_processes):
     outcomes = run(notebook, wrong, two_processes, only=only)
     failed = {name: said for name, said in outcomes.items() if said}
     lost = {where for part in parts for where in (part["question"], *part.get("also", []))}
-    assert {question(name) for name in failed} == lost, failed
+    assert {question_of(name) for name in failed} == lost, failed
     for part in parts:
         where = part["question"]
-        said = " ".join(text for name, text in failed.items() if question(name) == where).lower()
+        said = " ".join(text for name, text in failed.items() if question_of(name) == where).lower()
         named = [other["name"] for other in parts if other["says"].lower() in said]
         assert named == [part["name"]], said
 
@@ -389,7 +389,7 @@ def test_nothing_earns_nothing(source, nothing):
     for cell in graded(source, "test"):
         called = {n.id for n in ast.walk(ast.parse(cell.source)) if isinstance(n, ast.Name)}
         answer = next(
-            c for c in graded(source, "answer") if grade_id(c) == question(grade_id(cell))
+            c for c in graded(source, "answer") if grade_id(c) == question_of(grade_id(cell))
         )
         made = {n.name for n in ast.parse(answer.source).body if isinstance(n, ast.FunctionDef)}
         for name in sorted(called & made):

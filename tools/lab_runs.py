@@ -13,6 +13,7 @@ from pathlib import Path
 import nbformat
 import numpy as np
 
+from gradedesk.lab import question_of
 from gradedesk.sandbox import wire
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -42,11 +43,6 @@ TESTED = {name: path for name, path in SOLUTIONS.items() if any(graded(read(path
 def grade_id(cell: nbformat.NotebookNode) -> str:
     """nbgrader's name of a cell, such as `q1-hidden-edges`."""
     return cell.metadata.nbgrader.grade_id
-
-
-def question(name: str) -> str:
-    """The question that a cell of this name belongs to: `q1` of `q1-hidden-edges`."""
-    return name.split("-")[0]
 
 
 def regions(source: str, what: str) -> tuple[list[str], list[str]]:
@@ -206,7 +202,7 @@ def resting(notebook: nbformat.NotebookNode) -> dict[str, list[str]]:
         for source in rests_on(answers, *_names(test.source)[1]):
             found[answers[source]].append(grade_id(test))
     for name, tests in found.items():
-        tests.sort(key=lambda test: question(test) != name)
+        tests.sort(key=lambda test: question_of(test) != name)
     return found
 
 

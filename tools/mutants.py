@@ -39,7 +39,8 @@ from pathlib import Path
 import nbformat
 from tqdm import tqdm
 
-from tools.lab_runs import ROOT, TESTED, grade_id, graded, question, read, resting, run
+from gradedesk.lab import question_of
+from tools.lab_runs import ROOT, TESTED, grade_id, graded, read, resting, run
 
 RECORD = ROOT / "records" / "mutants.json"
 ENOUGH = 0.95
@@ -621,7 +622,7 @@ def judge(notebook: nbformat.NotebookNode, progress: Callable = iter) -> tuple[d
         counts = record[mutant.kind]
         counts["changes"] += 1
         counts["noticed"] += bool(by)
-        counts["elsewhere"] += bool(by) and question(by) != question(mutant.cell)
+        counts["elsewhere"] += bool(by) and question_of(by) != question_of(mutant.cell)
         if not by:
             unseen.append(mutant)
     if "design" in record:

@@ -2,7 +2,6 @@
 
 import errno
 import hashlib
-import json
 import os
 import signal
 import stat
@@ -13,12 +12,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
+from gradedesk.desk import Desk
 from gradedesk.grading import run
 from gradedesk.results.journal import Journal
 from gradedesk.lab import Lab, LabError
-from gradedesk.names import DeskError, read_roster, shown
+from gradedesk.names import DeskError, shown
 from gradedesk.grading.answers import MAX_BYTES
 from gradedesk.results.result import Result
 
@@ -60,22 +58,11 @@ class Batch:
         return [name for name, result in self.results.items() if result.status in bad]
 
 
-def students(desk: Path) -> list[str]:
-    """Everybody with a folder in submitted/ or a line in the class list."""
-    folder = desk / "submitted"
-    there = {path.name for path in folder.iterdir() if path.is_dir()} if folder.is_dir() else set()
-    return sorted(there | set(read_roster(desk)))
-
-
-def find(desk: Path, student: str, lab: str) -> Received:
+def find(desk: Desk, student: str, lab: str) -> Received:
     """The submission in submitted/<student>/<lab>/. Links and devices are not followed."""
-    folder = desk / "submitted" / student / lab
-    received, late = None, False
-    try:
-        said = json.loads((folder / "received.json").read_text("utf-8"))
-        received, late = said.get("received"), bool(said.get("late"))
-    except (OSError, ValueError, AttributeError):
-        pass  # a folder that was filled by hand has none
+    folder = desk.of(student, lab)
+    known = desk.received(student, lab)  # a folder that was filled by hand has nothing there
+    received, late = known.get("received"), bool(known.get("late"))
     path, problem = folder / f"{lab}.ipynb", ""
     if not os.path.lexists(path):
         others = sorted(folder.glob("*.ipynb")) if folder.is_dir() else []
@@ -106,22 +93,7 @@ def _read(path: Path) -> bytes:
         return file.read(MAX_BYTES + 1)
 
 
-@contextmanager
-def desk_lock(desk: Path) -> Iterator[None]:
-    """One `grade` at a time; DeskError if another one is at work on this desk."""
-    desk.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(desk / "grade.lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise DeskError(f"Another `gradedesk grade` is at work on {desk}: wait for it.") from None
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def to_do(desk: Path, lab: Lab, old: dict[str, Result], names: list[str]) -> list[str]:
+def to_do(desk: Desk, lab: Lab, old: dict[str, Result], names: list[str]) -> list[str]:
     """Whose submission is not in the journal as it is now, or met an error of ours."""
     found = []
     for name in names:
@@ -136,7 +108,7 @@ def to_do(desk: Path, lab: Lab, old: dict[str, Result], names: list[str]) -> lis
 
 
 def grade(
-    desk: Path,
+    desk: Desk,
     lab: Lab,
     *,
     jobs: int = 1,
@@ -158,16 +130,16 @@ def grade(
     if lab.released:
         raise LabError(f"{lab.name} is the students' version: grade with the one in solutions/.")
     run.limits_of(lab)
-    with desk_lock(desk):
-        journal = Journal(desk / "journal.jsonl")
+    with desk.lock():
+        journal = Journal(desk.journal)
         old = {name: result for (name, _), result in journal.latest(lab.name).items()}
-        names = students(desk)
+        names = desk.students()
         if student is not None:
             if student not in names:
-                raise DeskError(f"There is no student {shown(student)!r} in {desk / 'submitted'}.")
+                raise DeskError(f"There is no student {shown(student)!r} in {desk.submitted}.")
             names = [student]
         elif not names:
-            raise DeskError(f"{desk / 'submitted'} is empty: run `gradedesk collect` first.")
+            raise DeskError(f"{desk.submitted} is empty: run `gradedesk collect` first.")
         waiting = names if regrade else to_do(desk, lab, old, names)
         on_start(len(names), len(names) - len(waiting))
         batch = Batch()
@@ -220,7 +192,7 @@ def _executor(jobs: int, scheduler: str | None) -> Iterator[tuple[Executor, int]
 
 
 def _work(
-    desk: Path,
+    desk: Desk,
     lab: Lab,
     waiting: list[str],
     most: int,

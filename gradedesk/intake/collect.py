@@ -14,13 +14,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
+from gradedesk.desk import Desk, read_received
 from gradedesk.intake.archives import MB, TOTAL, Entry, open_source
 from gradedesk.names import (
     BadName,
     DeskError,
     check_id,
     id_from,
-    read_roster,
     shown,
     skeleton,
     write_whole,
@@ -103,9 +103,9 @@ class HandIn:
 
 
 def collect(
-    lab: str, source: Path, fmt: Format, desk: Path, deadline: datetime | None = None
+    lab: str, source: Path, fmt: Format, desk: Desk, deadline: datetime | None = None
 ) -> CollectReport:
-    """Copy the notebooks of `source` to desk/submitted/<student>/<lab>/; what became of each.
+    """Copy the notebooks of `source` to the desk's submitted/<student>/<lab>/; what became of each.
 
     `source` is a folder or a .zip, .tar or .tar.gz archive. The newest notebook of a student is
     <lab>.ipynb, with received.json beside it; those before it are under older/. Collecting the
@@ -114,7 +114,7 @@ def collect(
     """
     check_id(lab)
     report = CollectReport(lab)
-    roster = read_roster(desk)
+    roster = desk.roster()
     found = []
     with open_source(source) as opened:
         report.found += [Line("refused", name, reason) for name, reason in opened.refused]
@@ -142,7 +142,7 @@ def collect(
                 lines = _store(student, notebooks, desk, lab, fmt)
             except OSError as error:
                 raise DeskError(
-                    f"{desk / 'submitted' / student} could not be written ({error.strerror}): what "
+                    f"{desk.submitted / student} could not be written ({error.strerror}): what "
                     "was collected before is kept. Mend that and run the same command again."
                 ) from None
             if lines and roster and student not in roster:
@@ -228,10 +228,9 @@ def _plain(entry: Entry, lab: str, roster) -> HandIn | None:
     return HandIn(entry, student, student, "", rest[0])
 
 
-def _told_apart(found: list[HandIn], desk: Path, roster, report: CollectReport) -> list[HandIn]:
+def _told_apart(found: list[HandIn], desk: Desk, roster, report: CollectReport) -> list[HandIn]:
     """Without those whose student could be taken for another one."""
-    submitted = desk / "submitted"
-    known = set(roster) | ({p.name for p in submitted.iterdir()} if submitted.is_dir() else set())
+    known = set(roster) | desk.submitting()
     looks = defaultdict(set)
     for student in known | {hand_in.student for hand_in in found}:
         looks[skeleton(student)].add(student)
@@ -239,7 +238,7 @@ def _told_apart(found: list[HandIn], desk: Path, roster, report: CollectReport) 
     for hand_in in found:
         people[hand_in.student].add((hand_in.name, hand_in.user))
     for student in people:
-        before = read_received(submitted / student / report.lab / "received.json")
+        before = desk.received(student, report.lab)
         if before.get("user") and before.get("format") == "moodle":
             people[student] |= {(before.get("name", ""), before["user"])}
     kept = []
@@ -338,10 +337,10 @@ def _read_all(notebooks: list[HandIn], left: int, report) -> tuple[list[HandIn],
     return readable, left
 
 
-def _store(student: str, notebooks: list[HandIn], desk: Path, lab: str, fmt: str) -> list[Line]:
+def _store(student: str, notebooks: list[HandIn], desk: Desk, lab: str, fmt: str) -> list[Line]:
     """Write a student's notebooks, oldest first; a line about each."""
-    folder = desk / "submitted" / student / lab
-    for path in (desk / "submitted", folder.parent, folder, folder / "older"):
+    folder = desk.of(student, lab)
+    for path in (desk.submitted, folder.parent, folder, folder / "older"):
         if path.is_symlink():
             raise DeskError(f"{path} is a symbolic link: remove it, nothing is written through it.")
     folder.mkdir(parents=True, exist_ok=True)  # so that who handed in nothing is missing, not lost
@@ -381,13 +380,13 @@ def _keep(folder: Path, lab: str, data: bytes, meta: dict) -> str:
     same = ("sha256", "received", "number")
     if older.is_dir():
         for place in older.iterdir():
-            before = read_received(place / "received.json")
+            before = read_received(place)
             if all(before.get(key) == meta[key] for key in same):
                 return "unchanged"
     if path.is_file() and not path.is_symlink():
         there = path.read_bytes()
         sha256 = hashlib.sha256(there).hexdigest()
-        before = read_received(folder / "received.json")
+        before = read_received(folder)
         if before.get("sha256") != sha256:  # stopped between the two files
             before = {"received": None, "late": False, "sha256": sha256}
             if sha256 == meta["sha256"]:
@@ -423,14 +422,3 @@ def _put_older(older: Path, lab: str, data: bytes, meta: dict) -> None:
 def _write_meta(folder: Path, meta: dict) -> None:
     text = json.dumps(meta, indent=1, ensure_ascii=True) + "\n"
     write_whole(folder / "received.json", text.encode())
-
-
-def read_received(path: Path) -> dict:
-    """A received.json, or {} where there is none that holds what it should."""
-    try:
-        meta = {"received": None, "late": False, **json.loads(path.read_bytes())}
-        if meta["received"] is not None:
-            datetime.fromisoformat(meta["received"])
-    except (OSError, ValueError, TypeError):
-        return {}
-    return meta

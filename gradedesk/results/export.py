@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from gradedesk.intake.collect import read_received
-from gradedesk.names import DeskError, Student, read_roster, shown, write_whole
+from gradedesk.desk import Desk
+from gradedesk.names import DeskError, Student, shown, write_whole
 from gradedesk.results.journal import Journal
 from gradedesk.results.result import Result
 
@@ -33,13 +33,13 @@ class Grade:
 
 
 def export(
-    desk: Path,
+    desk: Desk,
     fmt: Literal["canvas", "moodle", "csv"],
     out: Path | None = None,
     manual: Manual | None = None,
     force: bool = False,
 ) -> Path:
-    """Write the grades of the desk's journal as CSV to `out` (desk/grades.csv) and return its path.
+    """Write the grades of the journal as CSV to `out` (the desk's grades.csv) and return its path.
 
     `manual` holds the points given by hand, by (student, lab, grade_id). The class list, if there
     is one, adds names and those who handed in nothing. Plain CSV is UTF-8 with a byte order mark,
@@ -47,16 +47,14 @@ def export(
     column would be misread. Raises DeskError where there is nothing to export, or `out` exists
     already and `force` is not given.
     """
-    results = Journal(desk / "journal.jsonl").latest()
-    roster = read_roster(desk)
+    results = Journal(desk.journal).latest()
+    roster = desk.roster()
     labs = sorted({lab for _, lab in results})
     if not labs:
         raise DeskError(f"{desk} has no grades yet: run gradedesk grade first.")
-    submitted = desk / "submitted"
-    there = {p.name for p in submitted.iterdir() if p.is_dir()} if submitted.is_dir() else set()
     people = {
-        student: roster.get(student) or _person(student, submitted)
-        for student in sorted(set(roster) | there | {student for student, _ in results})
+        student: roster.get(student) or _person(student, desk)
+        for student in sorted({*desk.students(), *(student for student, _ in results)})
     }
     grades = {
         (student, lab): grade(results.get((student, lab)), student, lab, desk, manual or {})
@@ -70,17 +68,16 @@ def export(
     table = {"canvas": _canvas, "moodle": _moodle, "csv": _csv}[fmt]
     text = io.StringIO()
     csv.writer(text, lineterminator="\r\n").writerows(table(people, labs, grades, possible))
-    path = out or desk / "grades.csv"
+    path = out or desk.grades
     write_whole(path, text.getvalue().encode("utf-8-sig" if fmt == "csv" else "utf-8"), force)
     return path
 
 
-def grade(result: Result | None, student: str, lab: str, desk: Path, manual: Manual) -> Grade:
+def grade(result: Result | None, student: str, lab: str, desk: Desk, manual: Manual) -> Grade:
     """Points so far and status, from the newest result and the points given by hand."""
-    folder = desk / "submitted" / student / lab
-    path = folder / f"{lab}.ipynb"
+    path = desk.of(student, lab) / f"{lab}.ipynb"
     now = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
-    late = bool(read_received(folder / "received.json").get("late"))
+    late = bool(desk.received(student, lab).get("late"))
     if result is None or (now and result.status == "missing"):
         return Grade(None, ("not graded" if now else "missing") + (", late" if late else ""))
     by_hand = {key[2]: points for key, points in manual.items() if key[:2] == (student, lab)}
@@ -99,10 +96,10 @@ def grade(result: Result | None, student: str, lab: str, desk: Path, manual: Man
     return Grade(math.fsum(points.values()) if known else None, ", ".join(status))
 
 
-def _person(student: str, submitted: Path) -> Student:
+def _person(student: str, desk: Desk) -> Student:
     """What the learning platform told of a student who is not on the class list."""
-    for path in sorted((submitted / student).glob("*/received.json")):
-        meta = read_received(path)
+    for path in sorted((desk.submitted / student).glob("*/received.json")):
+        meta = desk.received(student, path.parent.name)
         number = meta.get("user", "") if meta.get("format") == "canvas" else ""
         return Student(student, str(meta.get("name") or student), id=str(number))
     return Student(student, student)

@@ -9,12 +9,13 @@ import re
 from pathlib import Path
 from types import SimpleNamespace
 
-from gradedesk.lab import Lab
+from gradedesk.desk import Desk
+from gradedesk.lab import Lab, question_of
 from gradedesk.names import DeskError
-from gradedesk.results.gradebook import Hand, url
+from gradedesk.results.gradebook import Hand
 from gradedesk.results.gradebook import hand as read_hand
 from gradedesk.results.journal import Journal
-from gradedesk.results.pages import folder, render, write
+from gradedesk.results.pages import render, write
 from gradedesk.results.result import Result, TestOutcome
 
 STATUS_NOTES = {
@@ -49,7 +50,7 @@ OUTCOME_NOTES = {
 
 
 def feedback(
-    desk: Path | str,
+    desk: Desk,
     lab: Lab | str,
     student: str,
     db_url: str | None = None,
@@ -60,21 +61,21 @@ def feedback(
 
     `result` and `hand` spare reading the journal and the gradebook when many pages are made.
     """
-    desk, name = Path(desk), _name(lab)
+    name = _name(lab)
     if result is None:
-        result = Journal(desk / "journal.jsonl").latest(name).get((student, name))
+        result = Journal(desk.journal).latest(name).get((student, name))
     if result is None:
         raise DeskError(f"There is no result of {student} for {name}: grade it first.")
     if hand is None:
-        hand = read_hand(db_url or url(desk))
-    return write(folder(desk, "feedback", student, f"{name}.html"), page(lab, result, hand))
+        hand = read_hand(db_url or desk.database)
+    return write(desk.feedback_page(student, name), page(lab, result, hand))
 
 
-def feedback_all(desk: Path | str, lab: Lab | str, db_url: str | None = None) -> list[Path]:
+def feedback_all(desk: Desk, lab: Lab | str, db_url: str | None = None) -> list[Path]:
     """Write the feedback of everybody who has a result for a lab."""
-    desk, name = Path(desk), _name(lab)
-    hand = read_hand(db_url or url(desk))
-    results = Journal(desk / "journal.jsonl").latest(name)
+    name = _name(lab)
+    hand = read_hand(db_url or desk.database)
+    results = Journal(desk.journal).latest(name)
     return [
         feedback(desk, lab, result.student, result=result, hand=hand)
         for _, result in sorted(results.items())
@@ -125,7 +126,7 @@ def page(lab: Lab | str, result: Result, hand: Hand) -> str:
         return result.student, result.lab, grade_id
 
     ids = [item.question for item in [*result.tests, *result.manual]]
-    ids += [grade_id.split("-")[0] for grade_id in result.answers]
+    ids += map(question_of, result.answers)
     questions = []
     for number, question in enumerate(dict.fromkeys(ids)):
         tests = []
@@ -165,7 +166,7 @@ def page(lab: Lab | str, result: Result, hand: Hand) -> str:
                 comment=hand.comments.get(key(grade_id), ""),
             )
             for grade_id, source in result.answers.items()
-            if grade_id.split("-")[0] == question
+            if question_of(grade_id) == question
         ]
         questions.append(
             SimpleNamespace(

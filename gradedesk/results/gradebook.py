@@ -8,7 +8,6 @@ grade was last shown with, so that a hand grade is asked for again when the answ
 
 import hashlib
 import json
-import re
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -16,7 +15,6 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
-import nbformat
 from alembic.script import ScriptDirectory
 from filelock import FileLock
 from nbformat.v4 import new_code_cell, new_markdown_cell
@@ -45,15 +43,14 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
-from gradedesk.lab import Cell, Lab
+from gradedesk.desk import Desk, part
+from gradedesk.lab import Cell, Lab, question_of
 from gradedesk.names import DeskError
-from gradedesk.plain import plain
-from gradedesk.results.pages import STATUS_WORDS, folder, points, write
+from gradedesk.results.formgrader import metadata, write_notebook
 from gradedesk.results.result import Result
 
 COURSE = "default_course"  # nbgrader's own name for a course that has none
 BUSY_SECONDS = 30  # how long to wait for another program's write, such as formgrader's
-FULL_TEXT = 200_000  # characters of one answer in the notebook that formgrader shows
 
 _SEEN = Table(
     "gradedesk_seen",
@@ -97,13 +94,8 @@ class _Kept:
         return given or bool(self.comments) or self.flagged or self.extension is not None
 
 
-def url(desk: Path | str) -> str:
-    """The SQLite gradebook of a desk, as a URL."""
-    return f"sqlite:///{(Path(desk) / 'gradebook.db').absolute().as_posix()}"
-
-
 def update(
-    db_url: str, labs: Lab | Iterable[Lab], results: Iterable[Result], desk: Path | None = None
+    db_url: str, labs: Lab | Iterable[Lab], results: Iterable[Result], desk: Desk | None = None
 ) -> None:
     """Put labs and the newest result of each submission into the gradebook, in one transaction.
 
@@ -118,7 +110,7 @@ def update(
 
 
 def rebuild(
-    db_url: str, labs: Lab | Iterable[Lab], results: Iterable[Result], desk: Path | None = None
+    db_url: str, labs: Lab | Iterable[Lab], results: Iterable[Result], desk: Desk | None = None
 ) -> None:
     """Make the labs' part of the gradebook anew from the journal, whatever stood there.
 
@@ -290,7 +282,7 @@ def _newest(results: Iterable[Result]) -> dict[tuple[str, str], Result]:
 
 def _save(db_url, labs, newest, desk, everything: bool) -> None:
     for student, _ in newest:
-        folder(Path("."), student)
+        part(student)
         if len(student) > 128:
             raise GradebookError(f"The name {student[:20]}... has more than 128 characters.")
     by_name = {lab.name: lab for lab in labs}
@@ -318,20 +310,6 @@ def _add_students(connection: Connection, names: set[str]) -> None:
 
 
 # --- a lab ---
-
-
-def _nbgrader(cell: Cell) -> dict:
-    """A cell's metadata as nbgrader writes it."""
-    graded, solution = cell.kind in ("test", "manual"), cell.kind in ("answer", "manual")
-    mark = {
-        "schema_version": 3,
-        "grade": graded,
-        "solution": solution,
-        "locked": not solution,
-        "task": False,
-        "grade_id": cell.grade_id,
-    }
-    return mark | ({"points": cell.points} if graded else {})
 
 
 def _save_lab(connection: Connection, lab: Lab) -> dict[tuple[str, str], str]:
@@ -394,7 +372,7 @@ def _source_row(lab: Lab, cell: Cell) -> dict:
     # As nbgrader keeps it: solutions taken out, hidden tests still in.
     new = new_code_cell if cell.cell_type == "code" else new_markdown_cell
     written = cell.source if cell.kind == "test" else cell.release
-    mark = _nbgrader(cell)
+    mark = metadata(cell)
     return {
         "id": _id("source", lab.name, cell.grade_id),
         "name": cell.grade_id,
@@ -509,12 +487,8 @@ def _graded_text(result: Result | None, cell: Cell) -> str:
     if cell.kind == "manual":
         return next((a.text for a in result.manual if a.grade_id == cell.grade_id), "")
     return json.dumps(
-        [v for k, v in sorted(result.answers.items()) if _question(k) == cell.question]
+        [v for k, v in sorted(result.answers.items()) if question_of(k) == cell.question]
     )
-
-
-def _question(grade_id: str) -> str:
-    return grade_id.split("-")[0]
 
 
 def _auto_score(result: Result | None, cell: Cell) -> float | None:
@@ -605,85 +579,3 @@ def _add_submissions(connection, lab: Lab, cells, results, kept: dict[str, _Kept
     for table, rows in tables.items():
         if rows:
             connection.execute(insert(table), rows)
-
-
-# --- the notebook that formgrader shows ---
-
-
-def fenced(written: str) -> str:
-    """Markdown that shows `written` as it is: a code block with a fence longer than any in it."""
-    longest = max((len(run) for run in re.findall("`+", written)), default=0)
-    fence = "`" * max(3, longest + 1)
-    return f"{fence}text\n{written}\n{fence}"
-
-
-def notebook(lab: Lab, result: Result) -> nbformat.NotebookNode:
-    """The lab as released, with the student's answers and the outcomes of the tests.
-
-    formgrader and JupyterLab show it on the instructor's own origin, and formgrader cleans
-    nothing. So of the student there is only plain text: code in code cells, which are shown
-    highlighted and never run; written answers as code blocks; outputs as text streams.
-    """
-    tests = {test.grade_id: test for test in result.tests}
-    written = {answer.grade_id: answer for answer in result.manual}
-    facts = [
-        f"{result.student}, {result.lab}: {STATUS_WORDS[result.status]}",
-        f"{points(result.points)} points by tests so far",
-        *([result.note] if result.note else []),
-        *result.problems,
-    ]
-    cells = [
-        _markdown(
-            "Rebuilt by the desk, for reading and grading. **Do not run it:** the answers are a "
-            "student's code, and here is no sandbox.\n\n" + fenced(plain("\n".join(facts)))
-        )
-    ]
-    for cell in lab:
-        metadata = {"nbgrader": _nbgrader(cell)} if cell.grade_id else {}
-        if cell.kind == "manual":
-            answer = written.get(cell.grade_id)
-            shown = plain(answer.text, FULL_TEXT) if answer and answer.answered else "(no answer)"
-            cells.append(_markdown(fenced(shown), metadata))
-        elif cell.cell_type != "code":
-            cells.append(_markdown(cell.release, metadata))
-        elif cell.kind == "answer":
-            source = plain(result.answers.get(cell.grade_id, cell.release), FULL_TEXT)
-            output = result.output.get(cell.grade_id, "")
-            cells.append(_code(source, output, metadata))
-        elif cell.kind == "test" and cell.grade_id in tests:
-            test = tests[cell.grade_id]
-            said = f"{test.outcome}: {points(test.points)} of {points(test.max_points)} points"
-            output = f"{said}\n{test.message}" if test.message else said
-            cells.append(_code(cell.release, output, metadata))
-        else:
-            cells.append(_code(cell.release, "", metadata))
-    for number, cell in enumerate(cells):
-        cell["id"] = f"cell-{number}"
-    # Without a kernel's name JupyterLab asks before it could start one.
-    metadata = {"language_info": {"name": "python"}}
-    whole = {"nbformat": 4, "nbformat_minor": 5, "metadata": metadata, "cells": cells}
-    return nbformat.from_dict(whole)
-
-
-# Plain dictionaries: nbformat's own constructors validate every cell, and writing the whole again.
-def _markdown(source: str, metadata: dict | None = None) -> dict:
-    return {"cell_type": "markdown", "metadata": metadata or {}, "source": source}
-
-
-def _code(source: str, output: str, metadata: dict) -> dict:
-    stream = {"output_type": "stream", "name": "stdout", "text": plain(output)}
-    return {
-        "cell_type": "code",
-        "execution_count": None,
-        "metadata": metadata,
-        "outputs": [stream] if output else [],
-        "source": source,
-    }
-
-
-def write_notebook(desk: Path, lab: Lab, result: Result) -> Path | None:
-    """Write autograded/<student>/<lab>/<lab>.ipynb; None if nothing was submitted."""
-    if result.status == "missing":
-        return None
-    path = folder(desk, "autograded", result.student, lab.name, f"{lab.name}.ipynb")
-    return write(path, nbformat.writes(notebook(lab, result)) + "\n")

@@ -8,8 +8,8 @@ from pathlib import Path
 from types import SimpleNamespace
 
 from gradedesk.board import Figure, Who
+from gradedesk.desk import Desk
 from gradedesk.lab import Lab
-from gradedesk.names import read_roster
 from gradedesk.results.pages import render, write
 from gradedesk.results.plots import plot
 from gradedesk.results.result import Result
@@ -18,7 +18,7 @@ PAGE = "leaderboard.html"
 
 
 def leaderboard(
-    desk: Path,
+    desk: Desk,
     labs: Iterable[Lab],
     results: dict[str, list[Result]],
     who: Who,
@@ -33,19 +33,18 @@ def leaderboard(
         for lab in labs
         if any(result.figures for result in results[lab.name])
     ]
-    path = desk / PAGE
     if not boards:
-        path.unlink(missing_ok=True)
+        desk.leaderboard.unlink(missing_ok=True)
         return None
-    return write(path, render(PAGE, boards=boards, anonymous=who == Who.anonymous))
+    return write(desk.leaderboard, render(PAGE, boards=boards, anonymous=who == Who.anonymous))
 
 
-def _namer(desk: Path, who: Who):
+def _namer(desk: Desk, who: Who):
     if who == Who.anonymous:
         return lambda student, place: f"Model {place}"
     if who == Who.ids:
         return lambda student, place: student
-    roster = read_roster(desk)
+    roster = desk.roster()
     return lambda student, place: roster[student].name if student in roster else student
 
 

@@ -63,14 +63,6 @@ def render(template: str, **values: Any) -> str:
     return _ENV.get_template(template).render(style=Markup(style), policy=policy, **values)
 
 
-def folder(desk: Path, *parts: str) -> Path:
-    """A path in the desk; DeskError for a part that would lead out of it, or hide in it."""
-    for part in parts:
-        if part in ("", ".", "..") or part != plain(part) or any(c in part for c in "/\\:\n\t"):
-            raise DeskError(f"{plain(part, 60)!r} cannot be the name of a file: rename it.")
-    return Path(desk).joinpath(*parts)
-
-
 def write(path: Path, text: str) -> Path:
     """Write a text file whole, for its owner only; one that is as it should be is left alone."""
     data = text.encode("utf-8")

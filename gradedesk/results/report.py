@@ -12,9 +12,10 @@ import numpy as np
 from matplotlib.ticker import MaxNLocator
 
 from gradedesk.board import Who
-from gradedesk.lab import Lab
+from gradedesk.desk import Desk
+from gradedesk.lab import Lab, question_of
 from gradedesk.results.feedback import titles
-from gradedesk.results.gradebook import Hand, url
+from gradedesk.results.gradebook import Hand
 from gradedesk.results.gradebook import hand as read_hand
 from gradedesk.results.journal import Journal
 from gradedesk.results.leaderboard import PAGE, leaderboard
@@ -31,7 +32,7 @@ UNSCORED = ("missing", "unreadable", "grader-error")  # statuses without points,
 
 
 def report(
-    desk: Path | str,
+    desk: Desk,
     labs: Lab | Iterable[Lab],
     db_url: str | None = None,
     who: str = "anonymous",
@@ -40,15 +41,14 @@ def report(
 
     who: what stands for a student on the leaderboard: anonymous, ids or names
     """
-    desk = Path(desk)
     labs = [labs] if isinstance(labs, Lab) else list(labs)
-    latest = Journal(desk / "journal.jsonl").latest()
+    latest = Journal(desk.journal).latest()
     results = {
         lab.name: [result for (_, name), result in sorted(latest.items()) if name == lab.name]
         for lab in labs
     }
     leaderboard(desk, labs, results, Who(who), lambda lab: titles(lab)[0])
-    return write(desk / "report.html", page(labs, results, read_hand(db_url or url(desk))))
+    return write(desk.report, page(labs, results, read_hand(db_url or desk.database)))
 
 
 def page(labs: list[Lab], results: dict[str, list[Result]], hand: Hand) -> str:
@@ -197,9 +197,8 @@ def _group(group, headings: dict[str, str], results: list[Result]) -> SimpleName
     for result in results:
         texts = result.answers | {answer.grade_id: answer.text for answer in result.manual}
         written[result.student] = texts.get(group.question, "")
-    question = group.question.split("-")[0]
     return SimpleNamespace(
-        title=headings.get(question, group.question),
+        title=headings.get(question_of(group.question), group.question),
         students=group.students,
         similarity=group.similarity,
         pair=[(student, written[student]) for student in group.closest],

@@ -192,17 +192,6 @@ class Sandbox:
         ref = target.ref if isinstance(target, wire.Handle) else target
         return self._request(timeout, "getattr", target=ref, name=name)
 
-    def names(self) -> list[str]:
-        """The globals that the cells have defined. The sandbox says so: it is data."""
-        names = self._request(None, "names").value
-        if type(names) is not list or not all(type(name) is str for name in names):
-            raise self._stop(SandboxProtocolError("the list of names is no list of names"))
-        return names
-
-    @property
-    def seconds_left(self) -> float:
-        return max(0.0, self._end_of_life - time.monotonic())
-
     @property
     def _end_of_life(self) -> float:
         return self.started + self._patience * self.limits.total_seconds

@@ -152,9 +152,6 @@ class Worker:
     def getattr(self, request):
         return getattr(self.resolve(wire.Handle(request["target"])), request["name"]), {}
 
-    def names(self, request):
-        return [name for name in list(self.module.__dict__) if not name.startswith("__")], {}
-
     # How it is done.
 
     def shadowed(self):

@@ -8,8 +8,8 @@ import pytest
 
 from gradedesk.grading import answers
 from gradedesk.grading.answers import read_submission
+from gradedesk.trial.maker import Maker
 from tools.lab_runs import TESTED
-from tools.make_class import Maker
 
 LABS = sorted(TESTED)  # a lab that a person marks has its own tests, in test_by_hand
 

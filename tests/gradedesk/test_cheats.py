@@ -7,8 +7,8 @@ import pytest
 
 from gradedesk import sandbox
 from gradedesk.grading import run
+from gradedesk.trial.maker import Maker
 from tools.lab_runs import SOLUTIONS, grade_id, graded, read
-from tools.make_class import Maker
 
 pytestmark = pytest.mark.skipif(bool(sandbox.available()), reason=str(sandbox.available()))
 

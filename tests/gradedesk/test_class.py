@@ -16,13 +16,15 @@ import pytest
 from classroom import busy, wait_until
 
 from gradedesk import sandbox
+from gradedesk.desk import Desk
 from gradedesk.grading import grade
 from gradedesk.intake import collect
 from gradedesk.lab import Lab, LabError
-from gradedesk.names import DeskError, read_roster
+from gradedesk.names import DeskError
 from gradedesk.results.journal import Journal
-from tools.grade_class import ABSENT, attacks, prepare
-from tools.make_class import Maker, write
+from gradedesk.trial.grade_class import ABSENT, attacks, prepare
+from gradedesk.trial.make_class import write
+from gradedesk.trial.maker import Maker
 
 ROOT = Path(__file__).resolve().parents[2]
 LABS = sorted(path.stem for path in (ROOT / "solutions").glob("*/*.ipynb"))
@@ -87,7 +89,7 @@ def everybody(maker, lab, tmp_path_factory):
     before = digests(ROOT / "solutions", ROOT / "labs", ROOT / "gradedesk", desk / "submitted")
     os.environ["GRADEDESK_SECRET"] = "1.5"
     try:
-        batch = grade.grade(desk, lab, jobs=2)
+        batch = grade.grade(Desk(desk), lab, jobs=2)
     finally:
         del os.environ["GRADEDESK_SECRET"]
     after = digests(ROOT / "solutions", ROOT / "labs", ROOT / "gradedesk", desk / "submitted")
@@ -170,27 +172,27 @@ def few(maker, tmp_path):
 
 
 def test_what_is_graded_is_not_graded_again(few, lab, maker):
-    first = grade.grade(few, lab)
+    first = grade.grade(Desk(few), lab)
     assert sorted(first.graded) == ["correct", "half", "nobytes"] and first.failed == ["nobytes"]
-    again = grade.grade(few, lab)
+    again = grade.grade(Desk(few), lab)
     assert again.graded == [] and again.results == first.results
     hand_in(few, [dataclasses.replace(maker.honest()[0], name="half")])  # a second submission
-    third = grade.grade(few, lab)
+    third = grade.grade(Desk(few), lab)
     assert third.graded == ["half"] and third.results["half"].points == 90
-    fourth = grade.grade(few, lab, regrade=True, student="correct")
+    fourth = grade.grade(Desk(few), lab, regrade=True, student="correct")
     assert fourth.graded == ["correct"] and list(fourth.results) == ["correct"]
     hand_in(few, [case for case in maker.honest() if case.name == "half"])  # back to the first
-    assert grade.grade(few, lab).results["half"].points == first.results["half"].points
+    assert grade.grade(Desk(few), lab).results["half"].points == first.results["half"].points
     assert len(list(Journal(few / "journal.jsonl"))) == 6
 
 
 def test_a_changed_lab_is_said_and_waits_for_regrade(few, lab):
-    grade.grade(few, lab)
+    grade.grade(Desk(few), lab)
     cells = [dataclasses.replace(c, points=c.points + (c.kind == "test")) for c in lab]
     changed = dataclasses.replace(lab, cells=cells)
-    batch = grade.grade(few, changed)
+    batch = grade.grade(Desk(few), changed)
     assert batch.graded == [] and batch.outdated == ["correct", "half", "nobytes"]
-    batch = grade.grade(few, changed, regrade=True)
+    batch = grade.grade(Desk(few), changed, regrade=True)
     assert batch.outdated == [] and batch.results["correct"].points == 90 + len(lab.tests)
 
 
@@ -208,7 +210,7 @@ def test_odd_things_in_submitted(few, lab, maker):
         (submitted / "two" / NAME / other).write_bytes(data)
     (submitted / "nothing").mkdir()
     (few / "roster.csv").write_text("student,name\nabsent,Absent\n", encoding="utf-8")
-    results = grade.grade(few, lab, jobs=2).results
+    results = grade.grade(Desk(few), lab, jobs=2).results
     assert {name: result.status for name, result in results.items()} == {
         "absent": "missing",
         "correct": "graded",
@@ -235,7 +237,7 @@ def test_when_and_how_late_it_came_is_kept(few, lab):
     text = '{"received": "2026-10-01T12:00:00+00:00", "late": true}'
     (folder / "received.json").write_text(text, encoding="utf-8")
     (few / "submitted" / "half" / NAME / "received.json").write_text("[1", encoding="utf-8")
-    results = grade.grade(few, lab).results
+    results = grade.grade(Desk(few), lab).results
     assert results["correct"].late and results["correct"].received.startswith("2026-10-01")
     assert not results["half"].late and results["half"].received is None
 
@@ -249,26 +251,26 @@ def test_an_error_of_ours_is_a_result_and_is_tried_again(few, lab, monkeypatch):
         return real(lab, data, student, **options)
 
     monkeypatch.setattr(grade.run, "grade_one", broken)
-    batch = grade.grade(few, lab)
+    batch = grade.grade(Desk(few), lab)
     assert batch.results["half"].status == "grader-error"
     assert "Cannot allocate memory" in batch.results["half"].note
     assert batch.results["correct"].points == 90
     monkeypatch.undo()
-    batch = grade.grade(few, lab)
+    batch = grade.grade(Desk(few), lab)
     assert batch.graded == ["half"] and batch.results["half"].status == "graded"
 
 
 def test_what_cannot_be_graded_at_all(few, lab, tmp_path):
     with pytest.raises(LabError, match="is the students' version"):
-        grade.grade(few, Lab.load(ROOT / "labs" / NAME))
+        grade.grade(Desk(few), Lab.load(ROOT / "labs" / NAME))
     with pytest.raises(LabError, match="unknown limit"):
-        grade.grade(few, dataclasses.replace(lab, limits={"minutes": 3}))
+        grade.grade(Desk(few), dataclasses.replace(lab, limits={"minutes": 3}))
     with pytest.raises(DeskError, match="There is no student 'nobody'"):
-        grade.grade(few, lab, student="nobody")
+        grade.grade(Desk(few), lab, student="nobody")
     with pytest.raises(DeskError, match="is empty: run `gradedesk collect` first"):
-        grade.grade(tmp_path / "new", lab)
-    with grade.desk_lock(few), pytest.raises(DeskError, match="Another `gradedesk grade`"):
-        grade.grade(few, lab)
+        grade.grade(Desk(tmp_path / "new"), lab)
+    with Desk(few).lock(), pytest.raises(DeskError, match="Another `gradedesk grade`"):
+        grade.grade(Desk(few), lab)
 
 
 # --- Stopped and killed --------------------------------------------------------------------------
@@ -307,7 +309,7 @@ def dozen(maker):
 
 def test_killed_at_random_moments_it_ends_with_the_same_journal(tmp_path, maker, dozen):
     hand_in(tmp_path / "whole", dozen)
-    whole = grade.grade(tmp_path / "whole", maker.lab, jobs=2).results
+    whole = grade.grade(Desk(tmp_path / "whole"), maker.lab, jobs=2).results
     desk, rng, kills = tmp_path / "killed", random.Random(7), 0
     hand_in(desk, dozen)
     journal = Journal(desk / "journal.jsonl")
@@ -322,7 +324,7 @@ def test_killed_at_random_moments_it_ends_with_the_same_journal(tmp_path, maker,
         if ended:
             break
     between = len(list(journal))
-    batch = grade.grade(desk, maker.lab, jobs=2)
+    batch = grade.grade(Desk(desk), maker.lab, jobs=2)
     assert comparable(batch.results) == comparable(whole)
     names = [result.student for result in journal]
     assert len(names) == len(set(names)) == len(dozen)  # nothing lost, nothing graded twice
@@ -344,7 +346,7 @@ def test_ctrl_c_stops_cleanly_and_the_next_run_goes_on(tmp_path, maker, dozen):
     }
     assert [result.student for result in Journal(tmp_path / "journal.jsonl")] == graded
     lab = dataclasses.replace(maker.lab, limits=SHORT)
-    batch = grade.grade(tmp_path, lab, jobs=2)
+    batch = grade.grade(Desk(tmp_path), lab, jobs=2)
     assert not set(batch.graded) & set(graded) and batch.left == []
     assert batch.results["loopatonce"].status == "partly"
 
@@ -359,11 +361,11 @@ def ctrl_c():
 
 def test_ctrl_c_while_a_result_is_kept_comes_when_it_is_kept_whole(few, lab, ctrl_c):
     """Else its student would be graded and left to do at once."""
-    batch = grade.grade(few, lab, on_result=ctrl_c)
+    batch = grade.grade(Desk(few), lab, on_result=ctrl_c)
     (first,) = batch.graded
     assert sorted([first, *batch.left]) == ["correct", "half", "nobytes"]
     assert [result.student for result in Journal(few / "journal.jsonl")] == [first]
-    assert sorted(grade.grade(few, lab).graded) == sorted(batch.left)
+    assert sorted(grade.grade(Desk(few), lab).graded) == sorted(batch.left)
 
 
 def test_the_class_has_lms_names(tmp_path, maker):
@@ -380,10 +382,10 @@ def test_the_class_has_lms_names(tmp_path, maker):
 def test_the_class_is_collected_whole_under_its_own_names(tmp_path, maker):
     cases = maker.cases()
     archive = prepare(cases, NAME, tmp_path / "desk")
-    report = collect.collect(NAME, archive, "canvas", tmp_path / "desk")
+    report = collect.collect(NAME, archive, "canvas", Desk(tmp_path / "desk"))
     assert not report.refused
-    assert grade.students(tmp_path / "desk") == sorted([ABSENT, *(c.student for c in cases)])
-    assert set(read_roster(tmp_path / "desk")) == set(grade.students(tmp_path / "desk"))
+    assert Desk(tmp_path / "desk").students() == sorted([ABSENT, *(c.student for c in cases)])
+    assert set(Desk(tmp_path / "desk").roster()) == set(Desk(tmp_path / "desk").students())
 
 
 def test_the_table_of_attacks_counts_what_was_contained(maker):

@@ -12,7 +12,8 @@ import pytest
 from gradedesk import cli, sandbox
 from gradedesk.results.journal import Journal
 from gradedesk.sandbox.doctor import Check
-from tools.make_class import Maker, write
+from gradedesk.trial.make_class import write
+from gradedesk.trial.maker import Maker
 
 ROOT = Path(__file__).resolve().parents[2]
 LAB = "lab01-ngram"

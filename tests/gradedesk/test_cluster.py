@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from gradedesk import sandbox
+from gradedesk.desk import Desk
 from gradedesk.grading import grade
 from gradedesk.names import DeskError
 from gradedesk.results.journal import Journal
-from tools.make_class import Maker
+from gradedesk.trial.maker import Maker
 
 ROOT = Path(__file__).resolve().parents[2]
 LAB = "lab01-ngram"
@@ -26,7 +27,7 @@ def test_a_killed_worker_s_submissions_are_graded_by_the_other(tmp_path, monkeyp
         folder = tmp_path / "submitted" / case.student / LAB
         folder.mkdir(parents=True)
         (folder / f"{LAB}.ipynb").write_bytes(case.data)
-    alone = grade.grade(tmp_path, maker.lab, jobs=2).results
+    alone = grade.grade(Desk(tmp_path), maker.lab, jobs=2).results
     (tmp_path / "journal.jsonl").unlink()
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     killed = []
@@ -43,7 +44,7 @@ def test_a_killed_worker_s_submissions_are_graded_by_the_other(tmp_path, monkeyp
         n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
     ) as cluster:
         address = cluster.scheduler_address
-        batch = grade.grade(tmp_path, maker.lab, scheduler=address, on_result=on_result)
+        batch = grade.grade(Desk(tmp_path), maker.lab, scheduler=address, on_result=on_result)
     assert killed and batch.left == []
     fixed = {"seconds": 0.0, "graded_at": ""}
     same = [dataclasses.replace(result, **fixed) for result in alone.values()]
@@ -58,5 +59,5 @@ def test_no_scheduler_is_one_line(tmp_path):
     lab = Maker(LAB).lab
     for address in ("tcp://127.0.0.1:1", "nonsense://x"):
         with pytest.raises(DeskError, match="No Dask scheduler answers at") as caught:
-            grade.grade(tmp_path, lab, scheduler=address)
+            grade.grade(Desk(tmp_path), lab, scheduler=address)
         assert "\n" not in str(caught.value)

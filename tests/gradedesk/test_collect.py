@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from gradedesk import names
+from gradedesk.desk import Desk
 from gradedesk.intake import archives
 from gradedesk.intake.collect import collect
 from gradedesk.names import BadName, DeskError
@@ -74,7 +75,7 @@ def received(desk, student, lab=LAB):
 
 
 def run(path, desk, fmt="plain", **more):
-    return collect(LAB, path, fmt, desk, **more)
+    return collect(LAB, path, fmt, Desk(desk), **more)
 
 
 def refused_for(report):

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from gradedesk.desk import Desk
 from gradedesk.names import DeskError
 from gradedesk.results.export import export
 from gradedesk.results.journal import Journal
@@ -65,12 +66,12 @@ def rows(path, encoding="utf-8"):
 
 def table(desk, **more):
     """Plain CSV: (points, status) by student."""
-    path = export(desk, "csv", desk / "out.csv", force=True, **more)
+    path = export(Desk(desk), "csv", desk / "out.csv", force=True, **more)
     return {row[0]: (row[2], row[4]) for row in rows(path, "utf-8-sig")[1:]}
 
 
 def test_plain_csv_has_points_maximum_and_status_of_each_student(desk):
-    path = export(desk, "csv")
+    path = export(Desk(desk), "csv")
     assert path == desk / "grades.csv"
     assert rows(path, "utf-8-sig") == [
         ["student", "name", LAB, f"{LAB} of", f"{LAB} status"],
@@ -82,14 +83,14 @@ def test_plain_csv_has_points_maximum_and_status_of_each_student(desk):
 
 def test_only_plain_csv_has_a_byte_order_mark(desk):
     starts = {
-        fmt: export(desk, fmt, desk / f"{fmt}.csv").read_bytes()[:3] == b"\xef\xbb\xbf"
+        fmt: export(Desk(desk), fmt, desk / f"{fmt}.csv").read_bytes()[:3] == b"\xef\xbb\xbf"
         for fmt in ("csv", "canvas", "moodle")
     }
     assert starts == {"csv": True, "canvas": False, "moodle": False}
 
 
 def test_canvas_gets_its_columns_and_its_second_line(desk):
-    assert rows(export(desk, "canvas")) == [
+    assert rows(export(Desk(desk), "canvas")) == [
         ["Student", "ID", "SIS Login ID", "Section", LAB, f"{LAB} status (Current Grade)"],
         ["Points Possible", "", "", "", "90", "(read only)"],
         ["Ada Lovelace", "12345", "al", "A", "7.5", "graded"],
@@ -99,7 +100,7 @@ def test_canvas_gets_its_columns_and_its_second_line(desk):
 
 
 def test_moodle_gets_what_finds_a_student(desk):
-    assert rows(export(desk, "moodle"))[:2] == [
+    assert rows(export(Desk(desk), "moodle"))[:2] == [
         ["Full name", "Email address", "ID number", LAB, f"{LAB} status"],
         ["Ada Lovelace", "ada@x.org", "12345", "7.5", "graded"],
     ]
@@ -108,7 +109,7 @@ def test_moodle_gets_what_finds_a_student(desk):
 def test_without_a_class_list_names_and_numbers_are_what_canvas_told(desk):
     (desk / "roster.csv").unlink()
     submit(desk, "turingalan-7", format="canvas", name="turingalan", user="7")
-    assert rows(export(desk, "canvas"))[2:] == [
+    assert rows(export(Desk(desk), "canvas"))[2:] == [
         ["ada", "", "", "", "7.5", "graded"],
         ["turingalan", "7", "", "", "", "not graded"],
     ]
@@ -159,7 +160,7 @@ def test_a_person_can_grade_what_the_grader_could_not_read(desk):
 
 def test_a_grade_by_hand_that_is_no_number_is_one_line(desk):
     with pytest.raises(DeskError, match="ada, lab01-ngram: a grade given by hand"):
-        export(desk, "csv", manual={("ada", LAB, "q7"): float("nan")})
+        export(Desk(desk), "csv", manual={("ada", LAB, "q7"): float("nan")})
 
 
 def test_a_submission_that_came_after_grading_is_said(desk):
@@ -176,7 +177,7 @@ def test_late_work_is_marked(desk):
 
 def test_each_lab_has_its_columns(desk):
     write(desk, result("alan", lab="lab02-bpe"))
-    assert rows(export(desk, "canvas"))[:3] == [
+    assert rows(export(Desk(desk), "canvas"))[:3] == [
         ["Student", "ID", "SIS Login ID", "Section", LAB, "lab02-bpe"]
         + [f"{lab} status (Current Grade)" for lab in (LAB, "lab02-bpe")],
         ["Points Possible", "", "", "", "90", "90", "(read only)", "(read only)"],
@@ -193,7 +194,7 @@ def test_a_name_is_never_a_formula(desk, fmt, name):
     (desk / "roster.csv").unlink()
     submit(desk, "eve-1", format="canvas", name=name, user=name)
     write(desk, result("eve-1"))
-    cells = [cell for row in rows(export(desk, fmt), "utf-8-sig") for cell in row]
+    cells = [cell for row in rows(export(Desk(desk), fmt), "utf-8-sig") for cell in row]
     assert not [c for c in cells if c.strip().startswith(("=", "+", "-", "@", "＝", "＋", "＠"))]
     assert [c for c in cells if c.startswith("'")]
 
@@ -207,16 +208,16 @@ def test_numbers_are_plain(desk):
 
 
 def test_a_file_that_exists_is_overwritten_with_force_only(desk):
-    path = export(desk, "csv")
+    path = export(Desk(desk), "csv")
     path.write_bytes(b"mine")
     with pytest.raises(DeskError, match="exists already.*--force"):
-        export(desk, "csv")
+        export(Desk(desk), "csv")
     assert path.read_bytes() == b"mine"
-    export(desk, "csv", force=True)
+    export(Desk(desk), "csv", force=True)
     assert path.read_bytes() != b"mine"
     assert not list(desk.glob(".*.tmp"))
 
 
 def test_a_desk_without_grades_is_one_line(tmp_path):
     with pytest.raises(DeskError, match="has no grades yet"):
-        export(tmp_path, "csv")
+        export(Desk(tmp_path), "csv")

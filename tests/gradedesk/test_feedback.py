@@ -17,6 +17,7 @@ from classroom import (
     write_journal,
 )
 
+from gradedesk.desk import Desk
 from gradedesk.names import DeskError
 from gradedesk.plain import plain
 from gradedesk.results import feedback, gradebook
@@ -146,19 +147,19 @@ def test_everything_is_bounded():
 
 def test_pages_are_written_into_the_desk_only(tmp_path):
     write_journal(tmp_path, [result("bob"), *small_class()])
-    gradebook.update(gradebook.url(tmp_path), LAB, small_class())
-    made = feedback.feedback_all(tmp_path, LAB)
+    gradebook.update(Desk(tmp_path).database, LAB, small_class())
+    made = feedback.feedback_all(Desk(tmp_path), LAB)
     assert {path.relative_to(tmp_path).as_posix() for path in made} == {
         f"feedback/{one.student}/{LAB.name}.html" for one in small_class()
     }
     for path in made:
         assert_harmless(path.read_text(encoding="utf-8"))
-    assert feedback.feedback(tmp_path, LAB.name, "bob") in made
+    assert feedback.feedback(Desk(tmp_path), LAB.name, "bob") in made
     with pytest.raises(DeskError, match="no result of zoe for lab01-small: grade it first"):
-        feedback.feedback(tmp_path, LAB, "zoe")
+        feedback.feedback(Desk(tmp_path), LAB, "zoe")
     for name in ("..", "../../x", "/etc/x"):
         with pytest.raises(DeskError):
-            feedback.feedback(tmp_path, LAB, name, result=result(name), hand=NOTHING)
+            feedback.feedback(Desk(tmp_path), LAB, name, result=result(name), hand=NOTHING)
     assert {path.name for path in tmp_path.iterdir()} <= {
         "feedback",
         "journal.jsonl",
@@ -170,7 +171,7 @@ def test_pages_are_written_into_the_desk_only(tmp_path):
 
 
 def test_hand_grades_reach_the_page(tmp_path):
-    url = gradebook.url(tmp_path)
+    url = Desk(tmp_path).database
     write_journal(tmp_path, small_class())
     gradebook.update(url, LAB, small_class())
     from nbgrader.api import Gradebook
@@ -181,7 +182,7 @@ def test_hand_grades_reach_the_page(tmp_path):
         book.find_comment("q3", LAB.name, LAB.name, "ada").manual_comment = "<b>Well</b> said"
         book.db.commit()
     text = assert_harmless(
-        feedback.feedback(tmp_path, LAB, "ada").read_text(encoding="utf-8")
+        feedback.feedback(Desk(tmp_path), LAB, "ada").read_text(encoding="utf-8")
     ).get_text()
     assert "19 of 20 points" in text and "<b>Well</b> said" in text
 

@@ -24,8 +24,9 @@ from nbgrader.api import Gradebook
 from nbgrader.server_extensions.formgrader import handlers
 from sqlalchemy import MetaData, create_engine, make_url
 
+from gradedesk.desk import Desk
 from gradedesk.names import DeskError
-from gradedesk.results import gradebook
+from gradedesk.results import formgrader, gradebook
 from gradedesk.results.gradebook import GradebookError
 
 LAB = small_lab()
@@ -77,7 +78,7 @@ def postgres():
 @pytest.fixture(params=["sqlite", "postgresql"])
 def db_url(request, tmp_path):
     if request.param == "sqlite":
-        return gradebook.url(tmp_path / "desk")
+        return Desk(tmp_path / "desk").database
     server = request.getfixturevalue("postgres")
     name = f"desk{os.getpid()}_{time.monotonic_ns()}"
     with psycopg.connect(server, autocommit=True) as connection:
@@ -214,10 +215,10 @@ def test_another_answer_asks_for_another_look(db_url):
 
 def test_rebuild_from_nothing_and_one_by_one_give_the_same_book(db_url, tmp_path):
     gradebook.update(db_url, LAB, small_class())
-    again = gradebook.url(tmp_path / "again")
+    again = Desk(tmp_path / "again").database
     gradebook.rebuild(again, LAB, [result("bob", passed=ALL), *small_class()])  # the newest wins
     assert dump(again) == dump(db_url)
-    slowly = gradebook.url(tmp_path / "slowly")
+    slowly = Desk(tmp_path / "slowly").database
     for one in reversed(small_class()):
         gradebook.update(slowly, LAB, [one])
     assert dump(slowly) == dump(db_url)
@@ -269,8 +270,8 @@ def test_a_failure_changes_nothing(db_url, monkeypatch):
 
 
 def test_a_full_disk_is_one_line_and_changes_no_number(tmp_path, monkeypatch):
-    url = gradebook.url(tmp_path)
-    gradebook.update(url, LAB, small_class(), desk=tmp_path)
+    url = Desk(tmp_path).database
+    gradebook.update(url, LAB, small_class(), desk=Desk(tmp_path))
     before = dump(url)
 
     def full(*_):
@@ -278,7 +279,7 @@ def test_a_full_disk_is_one_line_and_changes_no_number(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(DeskError, match="No space left on device"):
-        gradebook.update(url, LAB, [result("ada", text="Another.")], desk=tmp_path)
+        gradebook.update(url, LAB, [result("ada", text="Another.")], desk=Desk(tmp_path))
     assert dump(url) == before
     assert [path.name for path in (tmp_path / "autograded" / "ada" / NAME).iterdir()] == [
         f"{NAME}.ipynb"
@@ -287,18 +288,18 @@ def test_a_full_disk_is_one_line_and_changes_no_number(tmp_path, monkeypatch):
 
 def test_a_result_of_no_lab_is_refused(tmp_path):
     with pytest.raises(GradebookError, match="lab09, which is no lab here"):
-        gradebook.update(gradebook.url(tmp_path), LAB, [replace(result("ada"), lab="lab09")])
+        gradebook.update(Desk(tmp_path).database, LAB, [replace(result("ada"), lab="lab09")])
 
 
 @pytest.mark.parametrize("name", ["..", ".", "", "a/b", "a\\b", "a\nb", "\u202eada", "x" * 200])
 def test_names_that_lead_elsewhere_are_refused(tmp_path, name):
     with pytest.raises(DeskError):
-        gradebook.update(gradebook.url(tmp_path), LAB, [replace(result("ada"), student=name)])
+        gradebook.update(Desk(tmp_path).database, LAB, [replace(result("ada"), student=name)])
     assert list(tmp_path.iterdir()) == []
 
 
 def test_sqlite_is_kept_safe(tmp_path):
-    url = gradebook.url(tmp_path)
+    url = Desk(tmp_path).database
     gradebook.update(url, LAB, small_class())
     file = tmp_path / "gradebook.db"
     connection = sqlite3.connect(file)
@@ -329,7 +330,7 @@ def test_a_database_that_cannot_be_used_is_one_line(tmp_path, postgres):
     broken = tmp_path / "gradebook.db"
     broken.write_bytes(b"this is no database" * 100)
     with pytest.raises(GradebookError, match="file is not a database") as caught:
-        gradebook.update(gradebook.url(tmp_path), LAB, small_class())
+        gradebook.update(Desk(tmp_path).database, LAB, small_class())
     assert "\n" not in str(caught.value)
     assert broken.read_bytes() == b"this is no database" * 100
     nobody = postgres.replace("desk@", "nobody:hunter2@").replace("/postgres?", "/nothing?")
@@ -340,16 +341,16 @@ def test_a_database_that_cannot_be_used_is_one_line(tmp_path, postgres):
         with pytest.raises(GradebookError):
             gradebook.update(address, LAB, [])
     old = tmp_path / "old"
-    gradebook.update(gradebook.url(old), LAB, [])
+    gradebook.update(Desk(old).database, LAB, [])
     with sqlite3.connect(old / "gradebook.db") as connection:
         connection.execute("UPDATE alembic_version SET version_num = 'older'")
     connection.close()
     with pytest.raises(GradebookError, match="nbgrader db upgrade"):
-        gradebook.update(gradebook.url(old), LAB, small_class())
+        gradebook.update(Desk(old).database, LAB, small_class())
 
 
 def test_no_gradebook_yet_is_no_grade_and_no_file(tmp_path):
-    assert gradebook.manual_scores(gradebook.url(tmp_path)) == {}
+    assert gradebook.manual_scores(Desk(tmp_path).database) == {}
     assert list(tmp_path.iterdir()) == []
 
 
@@ -391,11 +392,11 @@ def parts(page) -> list:
 
 def test_formgrader_gets_nothing_of_a_student_but_text(tmp_path):
     mallory, ada = small_class()[3], small_class()[0]
-    gradebook.update(gradebook.url(tmp_path), LAB, small_class(), desk=tmp_path)
+    gradebook.update(Desk(tmp_path).database, LAB, small_class(), desk=Desk(tmp_path))
     path = tmp_path / "autograded" / "mallory" / NAME / f"{NAME}.ipynb"
     notebook = nbformat.read(path, as_version=4)
     nbformat.validate(notebook)
-    hostile, honest = shown(notebook), shown(gradebook.notebook(LAB, ada))
+    hostile, honest = shown(notebook), shown(formgrader.notebook(LAB, ada))
     assert parts(hostile) == parts(honest)
     text = hostile.get_text()
     for script in SCRIPTS:
@@ -426,7 +427,7 @@ def test_what_formgrader_shows_is_bounded():
         output={"q1": "o" * 3_000_000},
         answers={"q1": "a" * 3_000_000},
     )
-    assert len(nbformat.writes(gradebook.notebook(LAB, huge))) < 1_500_000
+    assert len(nbformat.writes(formgrader.notebook(LAB, huge))) < 1_500_000
 
 
 @pytest.mark.parametrize(
@@ -434,7 +435,7 @@ def test_what_formgrader_shows_is_bounded():
 )
 def test_a_written_answer_stays_in_its_fence(written):
     notebook = nbformat.v4.new_notebook(
-        cells=[nbformat.v4.new_markdown_cell(gradebook.fenced(gradebook.plain(written)))]
+        cells=[nbformat.v4.new_markdown_cell(formgrader.fenced(gradebook.plain(written)))]
     )
     page = shown(notebook).find(id="notebook")
     blocks = page.find_all("pre")

@@ -6,6 +6,7 @@ from test_feedback import assert_harmless, parse
 from typer.testing import CliRunner
 
 from gradedesk.board import Figure, Who
+from gradedesk.desk import Desk
 from gradedesk.results import feedback, report
 from gradedesk.results.gradebook import Hand
 from gradedesk.results.journal import Journal
@@ -36,7 +37,7 @@ CLASS = [
 def page(tmp_path):
     def page(results, who=Who.anonymous):
         write_journal(tmp_path, results)
-        report.report(tmp_path, LAB, who=who)
+        report.report(Desk(tmp_path), LAB, who=who)
         path = tmp_path / "leaderboard.html"
         return path.read_text(encoding="utf-8") if path.exists() else None
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from classroom import ALL, HOSTILE, result, small_class, small_lab, write_journal
 from test_feedback import assert_harmless, parse
 
+from gradedesk.desk import Desk
 from gradedesk.results import gradebook, report
 from gradedesk.results.gradebook import Hand
 from gradedesk.results.similar import MIN_TOKENS, near_identical, normalise
@@ -223,7 +224,7 @@ def test_the_report_is_harmless_and_stays_in_the_desk(tmp_path):
     results = [replace(one, student=f"{i} {HOSTILE}") for i, one in enumerate(small_class())]
     bad = [replace(one, answers={"q1": ANSWER + HOSTILE}) for one in results]
     write_journal(tmp_path, bad)
-    path = report.report(tmp_path, [LAB])
+    path = report.report(Desk(tmp_path), [LAB])
     html = path.read_text(encoding="utf-8")
     text = assert_harmless(html).get_text()
     assert "alert(1)" in text and not re.search("[\x00\x1b\u202e]", html)
@@ -233,8 +234,8 @@ def test_the_report_is_harmless_and_stays_in_the_desk(tmp_path):
 def test_labs_without_results_and_two_labs(tmp_path):
     other = replace(LAB, name="lab02-other")
     write_journal(tmp_path, small_class())
-    gradebook.update(gradebook.url(tmp_path), [LAB, other], small_class())
-    page = assert_harmless(report.report(tmp_path, [LAB, other]).read_text(encoding="utf-8"))
+    gradebook.update(Desk(tmp_path).database, [LAB, other], small_class())
+    page = assert_harmless(report.report(Desk(tmp_path), [LAB, other]).read_text(encoding="utf-8"))
     assert "Nothing has been graded yet." in page.get_text()
     assert [link["href"] for link in page.nav.find_all("a")] == ["#lab-0", "#lab-1"]
     only = [small_class()[4]]

@@ -16,8 +16,8 @@ from classroom import SECRET, F, busy, cell, outcomes, wait_until
 from gradedesk import sandbox
 from gradedesk.grading import run
 from gradedesk.grading.runner import STORED
+from gradedesk.trial.maker import Maker
 from tools.lab_runs import TESTED
-from tools.make_class import Maker
 
 ROOT = Path(__file__).resolve().parents[2]
 LABS = sorted(TESTED)  # a lab that a person marks has its own tests, in test_by_hand

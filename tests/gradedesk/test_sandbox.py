@@ -42,7 +42,6 @@ def test_cells_share_a_namespace(box):
     assert box.exec("y = square(7)\nprint(y, __name__)", name="q2").output == "49 __main__\n"
     assert box.call("square", [3]).value == 9
     assert box.call("square", kwargs={"x": 4}).value == 16
-    assert set(box.names()) == {"square", "y"}
 
 
 def test_an_error_says_where(box):
@@ -145,7 +144,6 @@ def test_a_dead_sandbox_says_why(box):
 def test_a_timeout_ends_it(box):
     with pytest.raises(SandboxTimeout, match="longer than 0.3 s"):
         box.exec("while True: pass", timeout=0.3)
-    assert 0 < box.seconds_left < 3000
 
 
 def test_where_nothing_is_isolated_seconds_are_those_of_the_processor(monkeypatch):

@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 from gradedesk import sandbox
+from gradedesk.desk import Desk
 from gradedesk.grading import grade
 from gradedesk.results import gradebook
 from gradedesk.results.journal import Journal
-from tools import soak
-from tools.make_class import Maker
+from gradedesk.trial import soak
+from gradedesk.trial.maker import Maker
 
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.skipif(bool(sandbox.available()), reason=str(sandbox.available()))
@@ -31,9 +32,8 @@ def run(*arguments):
 
 
 def test_a_killed_grader_loses_nothing_and_grades_nothing_twice(tmp_path):
-    done = run(
-        "-m", "tools.soak", "--count", 60, "--pause", 2, "--seed", 4, "--out", tmp_path / "soak"
-    )
+    options = ["--count", 60, "--pause", 2, "--seed", 4, "--out", tmp_path / "soak"]
+    done = run("-m", "gradedesk.trial.soak", *options)
     assert done.returncode == 0, done.stdout + done.stderr
     figures = dict(re.findall(r"^ *(.*?) {2,}([\d,.]+)$", done.stdout, re.MULTILINE))
     assert figures["lines in the journal"] == figures["submissions"] == "60"
@@ -51,8 +51,8 @@ def desk(tmp_path_factory):
         folder = desk / "submitted" / student / soak.LAB
         folder.mkdir(parents=True)
         (folder / f"{soak.LAB}.ipynb").write_bytes(case.data)
-    batch = grade.grade(desk, maker.lab, jobs=2)
-    gradebook.update(gradebook.url(desk), maker.lab, batch.results.values(), desk)
+    batch = grade.grade(Desk(desk), maker.lab, jobs=2)
+    gradebook.update(Desk(desk).database, maker.lab, batch.results.values(), Desk(desk))
     return desk, maker.lab, cases
 
 
@@ -104,7 +104,7 @@ def test_a_point_for_an_attack_and_another_grade_in_the_gradebook_are_found(desk
 def test_a_process_that_outlives_its_parent_is_found():
     code = """if True:
         import psutil, subprocess
-        from tools import soak
+        from gradedesk.trial import soak
         soak.adopt()
         assert soak.left_behind() == []
         subprocess.run(["sh", "-c", "sleep 77 & :"])

@@ -11,11 +11,12 @@ import pytest
 from classroom import wait_until
 
 from gradedesk import cli, sandbox
+from gradedesk.desk import Desk
 from gradedesk.grading import grade, run
 from gradedesk.lab import Lab
 from gradedesk.sandbox import Limits, Sandbox, SandboxError, SandboxUnavailable
 from gradedesk.sandbox.warm import Zygote
-from tools.make_class import Maker
+from gradedesk.trial.maker import Maker
 
 ROOT = Path(__file__).resolve().parents[2]
 LAB = "lab01-ngram"
@@ -274,7 +275,7 @@ def test_without_warm_workers_the_desk_says_so_once_and_goes_on(tmp_path, monkey
         folder = tmp_path / "desk" / "submitted" / case.student / LAB
         folder.mkdir(parents=True)
         (folder / f"{LAB}.ipynb").write_bytes(case.data)
-    warm = grade.grade(tmp_path / "desk", maker.lab, jobs=2)
+    warm = grade.grade(Desk(tmp_path / "desk"), maker.lab, jobs=2)
     assert warm.cold == ""
     fake = tmp_path / "bin" / "bwrap"
     fake.parent.mkdir()
@@ -285,7 +286,7 @@ def test_without_warm_workers_the_desk_says_so_once_and_goes_on(tmp_path, monkey
     fake.write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8", newline="\n")
     fake.chmod(0o755)
     monkeypatch.setenv("PATH", f"{fake.parent}:{os.environ['PATH']}")
-    cold = grade.grade(tmp_path / "desk", maker.lab, jobs=2, regrade=True)
+    cold = grade.grade(Desk(tmp_path / "desk"), maker.lab, jobs=2, regrade=True)
     assert cold.cold == "no warm worker: bwrap: not today"
     fixed = {"seconds": 0.0, "graded_at": ""}
     same = [

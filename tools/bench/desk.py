@@ -17,7 +17,7 @@ from pathlib import Path
 import psutil
 
 from gradedesk.results.journal import Journal
-from tools.make_class import Maker
+from gradedesk.trial.maker import Maker
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 LAB = "lab01-ngram"
@@ -28,13 +28,14 @@ TICK = 0.02  # seconds between two looks at the memory
 GRADE = """
 import importlib, sys, threading
 from pathlib import Path
+from gradedesk.desk import Desk
 from gradedesk.grading import grade
 from gradedesk.lab import Lab
-desk, lab = Path(sys.argv[1]), Lab.load(sys.argv[2])
+desk, lab = Desk(Path(sys.argv[1])), Lab.load(sys.argv[2])
 threading.Thread(target=importlib.import_module, args=["gradedesk.results.gradebook"]).start()
 batch = grade.grade(desk, lab, jobs=int(sys.argv[3]), warm=sys.argv[4] == "warm")
 from gradedesk.results import gradebook
-gradebook.update(gradebook.url(desk), lab, list(batch.results.values()), desk)
+gradebook.update(desk.database, lab, list(batch.results.values()), desk)
 """
 
 

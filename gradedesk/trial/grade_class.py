@@ -1,7 +1,7 @@
 """Make a class, grade it as an instructor would, and print what its attacks came to.
 
-    python -m tools.grade_class                lab01-ngram
-    python -m tools.grade_class lab02-bpe
+    python -m gradedesk.trial.grade_class                lab01-ngram
+    python -m gradedesk.trial.grade_class lab02-bpe
 
 Its desk, with the feedback pages and the report, is _build/class/<lab>. Exit code 1 if a submission
 did not end as it should.
@@ -19,12 +19,14 @@ from rich.console import Console
 from rich.table import Table
 
 from gradedesk import sandbox
+from gradedesk.desk import Desk
 from gradedesk.lab import Lab
 from gradedesk.results.journal import Journal
 from gradedesk.results.result import Result
-from tools.make_class import Case, Maker, write
+from gradedesk.trial.case import Case
+from gradedesk.trial.make_class import write
+from gradedesk.trial.maker import ROOT, Maker
 
-ROOT = Path(__file__).resolve().parent.parent
 ABSENT = "absent"  # on the class list, and hands in nothing
 
 
@@ -96,7 +98,7 @@ def main() -> int:
     gradedesk("report", lab, *at)
     gradedesk("export", *at)
 
-    results = {name: r for (name, _), r in Journal(desk / "journal.jsonl").latest(lab).items()}
+    results = {name: r for (name, _), r in Journal(Desk(desk).journal).latest(lab).items()}
     out = Console(width=None if sys.stdout.isatty() else 100, highlight=False)
     table, summary = attacks(maker.attacks(), maker.lab, results)
     out.print()

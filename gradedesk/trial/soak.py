@@ -1,7 +1,7 @@
 """Grade a large class while the grader is killed at random moments, and see that nothing is lost.
 
-    python -m tools.soak              2,000 submissions, every 20th hostile: a quarter of an hour
-    python -m tools.soak --count 60   a small one
+    python -m gradedesk.trial.soak             2,000 submissions, every 20th hostile: 15 minutes
+    python -m gradedesk.trial.soak --count 60  a small one
 
 `gradedesk grade` is started again after each kill -9 until a run ends by itself. Then every
 submission has one line in the journal and no more, the gradebook holds the journal's points, no
@@ -34,9 +34,9 @@ from tqdm import tqdm
 from gradedesk import sandbox
 from gradedesk.lab import Lab
 from gradedesk.results.journal import Journal
-from tools.make_class import Case, Maker
+from gradedesk.trial.case import Case
+from gradedesk.trial.maker import ROOT, Maker
 
-ROOT = Path(__file__).resolve().parent.parent
 LAB = "lab01-ngram"
 EVERY = 20  # one of so many is hostile
 # What uses up its time is there once; every other case comes again and again.
