@@ -26,6 +26,7 @@ from sqlalchemy import MetaData, create_engine, make_url
 
 from gradedesk.desk import Desk
 from gradedesk.names import DeskError
+from gradedesk.plain import plain
 from gradedesk.results import formgrader, gradebook
 from gradedesk.results.gradebook import GradebookError
 
@@ -435,11 +436,11 @@ def test_what_formgrader_shows_is_bounded():
 )
 def test_a_written_answer_stays_in_its_fence(written):
     notebook = nbformat.v4.new_notebook(
-        cells=[nbformat.v4.new_markdown_cell(formgrader.fenced(gradebook.plain(written)))]
+        cells=[nbformat.v4.new_markdown_cell(formgrader.fenced(plain(written)))]
     )
     page = shown(notebook).find(id="notebook")
     blocks = page.find_all("pre")
     assert len(blocks) == 1
-    assert blocks[0].get_text().strip("\n") == gradebook.plain(written).strip("\n")
+    assert blocks[0].get_text().strip("\n") == plain(written).strip("\n")
     outside = page.get_text().replace(blocks[0].get_text(), "")
     assert "alert" not in outside

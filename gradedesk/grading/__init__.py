@@ -1,0 +1,1 @@
+"""A class, a submission, a test: from what was handed in to its outcomes."""

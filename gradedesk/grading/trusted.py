@@ -1,0 +1,165 @@
+"""The trusted process: `python -m gradedesk.grading.trusted FOLDER`, started by run.py.
+
+Jobs come by standard input, a line each, and events go by standard output. Nothing that a test
+meets here can hurt the desk. It tells each outcome as soon as it has it, and what it told stays
+told when it has to be killed.
+
+Warm, it has imported what the lab's tests need before the first submission comes, and each
+submission gets a fork of it by `_forked`, and a fork of the sandbox by warm.py.
+"""
+
+import base64
+import contextlib
+import ctypes
+import gc
+import importlib
+import json
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import threading
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from gradedesk.grading.answers import Submission, read_submission
+from gradedesk.grading.outcome import Event
+from gradedesk.grading.runner import STORED, GraderError, Runner, needed_setup
+from gradedesk.imports import absent, imported, own_packages
+from gradedesk.lab import Lab
+from gradedesk.plain import plain
+from gradedesk.sandbox import Limits, SandboxError
+from gradedesk.sandbox.warm import Zygote
+
+PR_SET_PDEATHSIG = 1  # of prctl(2)
+def _main() -> None:
+    told = os.fdopen(os.dup(1), "wb")
+    with open(os.devnull, "wb") as nowhere:  # what a test prints is nobody's protocol
+        os.dup2(nowhere.fileno(), 1)
+    folder = sys.argv[1]
+    os.mkdir(folder, 0o700)  # fails where there is one, so that only our own is ever removed
+    try:
+        os.chdir(folder)
+        _serve(told, folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)  # the desk may be gone
+
+
+def _serve(told: BinaryIO, folder: str) -> None:
+    """Do the jobs that come by standard input, until it ends."""
+    sandbox: Event = {}
+    while line := sys.stdin.buffer.readline():
+        job = json.loads(line)
+        if not sandbox or "zygote" in sandbox and not sandbox["zygote"].alive:
+            sandbox, cold = _prepare(job)
+            if cold:
+                _tell(told, {"cold": cold})
+        if "zygote" not in sandbox:
+            return _work(job, sandbox, told, folder)
+        ended = _forked(job, sandbox, told, folder)
+        told.write(b"\n")  # it may have been killed within a line
+        _tell(told, {"ended": ended})
+
+
+def _prepare(job: Event) -> tuple[Event, str]:
+    """What is the same for every submission to a lab, as Sandbox's arguments; why it is cold."""
+    lab = Lab.from_dict(job["lab"])
+    sources = [cell.source for cell in lab.kind("setup") + lab.answers]
+    names = sorted(set().union(*map(imported, sources)))
+    sandbox = {"packages": own_packages(lab), "imports": names, "isolated": job["isolated"]}
+    if not job["warm"]:
+        return sandbox, ""
+    for cell in needed_setup(lab) + lab.tests:
+        for name in imported(cell.source):
+            with contextlib.suppress(Exception):  # it fails again in its cell, which says so
+                importlib.import_module(name)
+    if threading.active_count() > 1 or len(os.listdir("/proc/self/task")) > 1:
+        return sandbox, "the lab's tests import what starts threads"
+    gc.freeze()  # else the collector would write to, and so copy, what all forks share
+    try:
+        return sandbox | {"zygote": Zygote(sandbox["packages"], names)}, ""
+    except SandboxError as error:
+        return sandbox, str(error)
+
+
+def _forked(job: Event, sandbox: Event, told: BinaryIO, parent: str) -> int:
+    """Do a job in a fork of this process, which no test can change; the exit status."""
+    with tempfile.TemporaryDirectory(dir=parent) as folder:
+        pid = os.fork()
+        if pid == 0:
+            try:
+                os.setpgid(0, 0)
+                ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+                os.chdir(folder)
+                _work(job, sandbox, told, folder)
+                os._exit(0)
+            except BaseException:
+                traceback.print_exc()
+            os._exit(1)
+        _, status = os.waitpid(pid, 0)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(pid, signal.SIGKILL)  # what a test may have left running
+    return os.waitstatus_to_exitcode(status)
+
+
+def _work(job: Event, sandbox: Event, told: BinaryIO, folder: str) -> None:
+    """Do a job in `folder`, the working folder, which goes with the desk."""
+    threading.Thread(target=_end_with_the_desk, args=(folder,), daemon=True).start()
+    for event in _grade(job, sandbox):
+        _tell(told, event)
+
+
+def _grade(job: Event, sandbox: Event) -> Iterator[Event]:
+    lab = Lab.from_dict(job["lab"])
+    found = read_submission(base64.b64decode(job["data"]), lab)
+    if not sandbox["isolated"]:
+        found.problems += absent(found.answers, sandbox["packages"])
+    yield _told(found)
+    if found.status == "unreadable":
+        yield {"finished": True}
+        return
+    for name, data in lab.files.items():
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).write_bytes(data)
+    runner = Runner(lab, found.answers, Limits(**job["limits"]), sandbox)
+    try:
+        yield from runner.events(job["hidden"])
+        yield {"finished": True}
+    except (GraderError, SandboxError) as error:
+        yield {"error": plain(error, 500)}
+    except Exception as error:
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        place = f"{Path(where.filename).name}:{where.lineno}"
+        yield {"error": plain(f"{type(error).__name__}: {error} ({place})", 500)}
+    finally:
+        runner.close()
+
+
+def _told(found: Submission) -> Event:
+    return {
+        "problems": [plain(problem, 500) for problem in found.problems],
+        "status": found.status,
+        "altered": found.problems[0] if found.problems else "",
+        "answers": {name: plain(text, STORED) for name, text in found.answers.items()},
+        "manual": {name: plain(text, STORED) for name, text in found.manual.items()},
+    }
+
+
+def _tell(told: BinaryIO, event: Event) -> None:
+    told.write(json.dumps(event).encode("ascii") + b"\n")
+    told.flush()
+
+
+def _end_with_the_desk(folder: str) -> None:
+    """End this process, and with it its sandbox, as soon as the desk is gone."""
+    while sys.stdin.buffer.read(1):
+        pass
+    shutil.rmtree(folder, ignore_errors=True)  # the desk would have done so
+    os._exit(3)
+
+
+if __name__ == "__main__":
+    _main()
