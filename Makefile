@@ -29,11 +29,11 @@ ready := setup $(if $(filter no,$(MODELS)),,models)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup models system book serve test test-fast lab notebooks portable labs class soak \
-	records mutants replicate bench pins clean
+.PHONY: help setup models system book serve test test-other-user test-fast lab notebooks portable \
+	labs class soak records mutants replicate bench pins clean
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 	@echo
 	@echo "PYTHON=python3.12  the Python that .venv is made with (3.11 to 3.13)"
 	@echo "TORCH=cpu          PyTorch's own build for processors; TORCH=cuda for NVIDIA GPUs"
@@ -62,6 +62,9 @@ serve: book  ## show the book on http://127.0.0.1:8000 (PORT=8001 for another po
 
 test: book system $(ready)  ## run every test, notebooks included
 	$(PYTEST)
+
+test-other-user: setup system  ## the sandbox's own tests once more, by root as an ordinary user
+	@$(PY) -m tools.other_user
 
 test-fast: book system $(ready)  ## the same without the notebooks
 	$(PYTEST) -m "not slow"
