@@ -20,7 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from gradedesk import sandbox
+from gradedesk import sandbox, seccomp
 from gradedesk.sandbox import Limits, Sandbox, SandboxDied, SandboxError, SandboxTimeout
 from gradedesk.warm import Zygote
 
@@ -77,7 +77,7 @@ def attempts(make: Callable[[Limits], Sandbox] = Sandbox) -> list[Check]:
 
 def _system() -> Check:
     seen = f"{platform.system()} {platform.release()} on {platform.machine()}"
-    ok = sys.platform == "linux" and platform.machine() in sandbox.MACHINES
+    ok = sys.platform == "linux" and platform.machine() in seccomp.MACHINES
     return Check("system", ok, seen, "" if ok else sandbox.ELSEWHERE)
 
 
@@ -295,7 +295,7 @@ for name, arguments in {
     "ptrace": [16, 1, 0, 0],
     "chroot": [b"/nowhere"],
 }.items():
-    if getattr(libc, name)(*arguments) != -1 or ctypes.get_errno() != errno.EPERM:
+    if getattr(libc, name)(*arguments) != -1 or ctypes.get_errno() != errno.ENOSYS:
         got.append(name)
 """,
     )

@@ -9,7 +9,6 @@ variables, no other process, no other file. What comes out is parsed by wire.py 
 """
 
 import contextlib
-import errno
 import json
 import os
 import platform
@@ -30,12 +29,13 @@ from pathlib import Path, PurePosixPath
 
 import psutil
 
-from gradedesk import wire
+from gradedesk import seccomp, wire
 
 HERE = Path(__file__).resolve().parent
 LAB = "/lab"  # the work folder inside
 FOLDERS = ("/dev/shm", "/tmp", LAB)  # in memory, where code may write
-DEVICES = ("null", "zero", "full", "random", "urandom")  # no terminals, which sandboxes could share
+# No terminals, which sandboxes could share; no /dev/zero, which is memory that nothing counts.
+DEVICES = ("null", "full", "random", "urandom")
 # Users that exist nowhere and that systemd, too, keeps for one service's life; inside an ordinary
 # container's 65,536. One a sandbox, since the kernel counts processes by user.
 USERS = range(61184, 65520)
@@ -156,7 +156,7 @@ def available() -> str | None:
             f"bubblewrap {shown.split()[-1]} is too old, {OLDEST[0]}.{OLDEST[1]} or newer is "
             f"needed: {ELSEWHERE}"
         )
-    if platform.machine() not in MACHINES:
+    if platform.machine() not in seccomp.MACHINES:
         return f"no list of system calls for {platform.machine()}: grade on x86_64 or aarch64"
     try:
         with Sandbox(Limits(cell_seconds=60, total_seconds=120)):
@@ -370,7 +370,7 @@ class Sandbox:
         info, info_write = os.pipe()
         rules, rules_write = os.pipe()
         try:
-            os.write(rules_write, seccomp_rules())
+            os.write(rules_write, seccomp.rules())
             os.close(rules_write)
             rules_write = None
             started = command("worker", self.limits, packages, info_write, rules)
@@ -390,7 +390,7 @@ class Sandbox:
     def _start_warm(self, settings, zygote):
         if os.getuid() == 0:
             settings["uid"] = _free_user()
-        settings |= {"folders": FOLDERS, "rules": seccomp_rules().hex()}
+        settings |= {"folders": FOLDERS, "rules": seccomp.rules().hex()}
         self._process = zygote.fork(settings)
         self._first, self._control = self._process.first, self._process.control
         with open(f"/proc/self/fdinfo/{self._first}") as file:
@@ -652,7 +652,7 @@ def command(program: str, limits: Limits, packages, info=None, rules=None) -> li
 # What root's worker.py needs to become another user, and zygote.py for new namespaces besides.
 # Others' zygotes need nothing: they make user namespaces, in which they have it all.
 CAPABILITIES = {"worker": ("SETUID", "SETGID")}
-CAPABILITIES["zygote"] = (*CAPABILITIES["worker"], "SETPCAP", "SYS_ADMIN", "NET_ADMIN")
+CAPABILITIES["zygote"] = (*CAPABILITIES["worker"], "SETPCAP", "SYS_ADMIN")
 
 
 def _isolation(capabilities) -> list[str]:
@@ -811,98 +811,3 @@ def _read(folder: int, name: str) -> bytes:
     fd = os.open(name, os.O_RDONLY, dir_fd=folder)
     with open(fd, "rb") as file:
         return file.read()
-
-
-# System calls that no lab needs and that fill memory past every limit, open a door into the kernel,
-# or reach the machine below a virtual one. Numbers: x86_64, aarch64.
-
-FORBIDDEN = {
-    "acct": (163, 89),
-    "add_key": (248, 217),
-    "bpf": (321, 280),
-    "chroot": (161, 51),
-    "delete_module": (176, 106),
-    "finit_module": (313, 273),
-    "fsconfig": (431, 431),
-    "fsmount": (432, 432),
-    "fsopen": (430, 430),
-    "fspick": (433, 433),
-    "init_module": (175, 105),
-    "io_uring_enter": (426, 426),
-    "io_uring_register": (427, 427),
-    "io_uring_setup": (425, 425),
-    "kexec_file_load": (320, 294),
-    "kexec_load": (246, 104),
-    "keyctl": (250, 219),
-    "memfd_create": (319, 279),
-    "memfd_secret": (447, 447),
-    "mount": (165, 40),
-    "mount_setattr": (442, 442),
-    "move_mount": (429, 429),
-    "mq_open": (240, 180),
-    "msgget": (68, 186),
-    "name_to_handle_at": (303, 264),
-    "open_by_handle_at": (304, 265),
-    "open_tree": (428, 428),
-    "perf_event_open": (298, 241),
-    "pivot_root": (155, 41),
-    "process_vm_readv": (310, 270),
-    "process_vm_writev": (311, 271),
-    "ptrace": (101, 117),
-    "quotactl": (179, 60),
-    "reboot": (169, 142),
-    "request_key": (249, 218),
-    "semget": (64, 190),
-    "setns": (308, 268),
-    "shmget": (29, 194),
-    "swapoff": (168, 225),
-    "swapon": (167, 224),
-    "syslog": (103, 116),
-    "umount2": (166, 39),
-    "unshare": (272, 97),
-    "userfaultfd": (323, 282),
-}
-# machine: (AUDIT_ARCH, column above, clone, clone3, socket)
-MACHINES = {
-    "x86_64": (0xC000003E, 0, 56, 435, 41),
-    "aarch64": (0xC00000B7, 1, 220, 435, 198),
-}
-NEW_NAMESPACES = 0x7E020000  # CLONE_NEW{NS,CGROUP,UTS,IPC,USER,PID,NET}
-SOCKETS = (1, 2, 10)  # AF_UNIX, AF_INET, AF_INET6: each of them ends at the sandbox's own network
-
-
-def seccomp_rules() -> bytes:
-    """The filter, as the kernel's BPF: see seccomp(2)."""
-    arch, column, clone, clone3, socket = MACHINES[platform.machine()]
-    load, equal, at_least, bits, give = 0x20, 0x15, 0x35, 0x45, 0x06
-    number, machine, argument = 0, 4, 16  # offsets in struct seccomp_data
-    allow, kill, fail = 0x7FFF0000, 0x80000000, 0x00050000
-
-    rules = [(load, 0, 0, machine), (equal, 1, 0, arch), (give, 0, 0, kill), (load, 0, 0, number)]
-
-    def when(test, value, *then):
-        rules.extend([(test, 0, len(then), value), *then])
-
-    when(at_least, 0x40000000, (give, 0, 0, fail | errno.ENOSYS))  # the x32 numbers
-    for numbers in FORBIDDEN.values():
-        when(equal, numbers[column], (give, 0, 0, fail | errno.EPERM))
-    # Its flags are out of a filter's sight; told that there is none, the C library takes clone.
-    when(equal, clone3, (give, 0, 0, fail | errno.ENOSYS))
-    when(
-        equal,
-        clone,
-        (load, 0, 0, argument),
-        (bits, 0, 1, NEW_NAMESPACES),
-        (give, 0, 0, fail | errno.EPERM),
-        (give, 0, 0, allow),
-    )
-    when(
-        equal,
-        socket,
-        (load, 0, 0, argument),
-        *((equal, len(SOCKETS) - place, 0, kind) for place, kind in enumerate(SOCKETS)),
-        (give, 0, 0, fail | errno.EAFNOSUPPORT),
-        (give, 0, 0, allow),
-    )
-    rules.append((give, 0, 0, allow))
-    return b"".join(struct.pack("=HBBI", *rule) for rule in rules)
