@@ -691,7 +691,15 @@ def _filesystem(program: str, limits: Limits, packages: list[Path]) -> list[str]
             raise ValueError(f"{package}: no folder of a Python package")
         shown[f"/packages/{package.resolve().name}"] = str(package.resolve())
     size = str(limits.file_bytes)
-    args, made = ["--proc", "/proc", "--perms", "0755", "--dir", "/dev"], {"/", "/dev", *FOLDERS}
+    args = ["--proc", "/proc"]
+    if program == "worker":
+        # The first process, bwrap itself, is of the student's own user where we are not root, whose
+        # memory could be written to, and whose arguments name what outside is shown where inside.
+        # A zygote's sandboxes see neither; there the first process makes itself unreadable.
+        args += ["--size", "4096", "--perms", "0555", "--tmpfs", "/proc/1"]
+        args += ["--remount-ro", "/proc/1"]
+    args += ["--perms", "0755", "--dir", "/dev"]
+    made = {"/", "/dev", *FOLDERS}
     for device in DEVICES:
         args += ["--dev-bind", f"/dev/{device}", f"/dev/{device}"]
     for folder in FOLDERS:  # first: the course itself may lie below /tmp

@@ -398,7 +398,7 @@ FILLS = {
     "array": "import numpy as np; kept = np.ones(10**9)",
     "list": "kept = []\nwhile True: kept.append('x' * 10**6)",
     "repeat": "kept = [0] * 10**10",
-    "mapping": "import mmap; kept = mmap.mmap(-1, 1 << 40)",
+    "mapping": "import mmap; kept = mmap.mmap(-1, 1 << 40, mmap.MAP_PRIVATE)",
 }
 
 
@@ -411,7 +411,8 @@ def test_one_process_fills_memory(start, source):
 
 MANY = {
     "processes": "kept = bytearray(b'x') * (100 << 20)",
-    "shared": "import mmap; kept = mmap.mmap(-1, 100 << 20); kept.write(b'x' * (100 << 20))",
+    "mapping": "import mmap; kept = mmap.mmap(-1, 100 << 20, mmap.MAP_PRIVATE)\n"
+    "        kept.write(b'x' * (100 << 20))",
 }
 
 
