@@ -14,10 +14,10 @@ from pathlib import Path
 
 from gradedesk.desk import Desk
 from gradedesk.grading import run
-from gradedesk.results.journal import Journal
+from gradedesk.grading.answers import MAX_BYTES
 from gradedesk.lab import Lab, LabError
 from gradedesk.names import DeskError, shown
-from gradedesk.grading.answers import MAX_BYTES
+from gradedesk.results.journal import Journal
 from gradedesk.results.result import Result
 
 

@@ -1,4 +1,4 @@
-"""What is told of a test: to the instructor, and to the student, who must not learn what it asks."""
+"""What is told of a test: to instructors, and to students, who must not learn what it asks."""
 
 import ast
 import math
@@ -12,6 +12,7 @@ from gradedesk.plain import plain
 from gradedesk.results.result import TestOutcome
 
 Event = dict[str, Any]  # one line of what the trusted process is asked, or tells
+
 
 def first_line(text: str) -> str:
     return text.strip().splitlines()[0] if text.strip() else ""
@@ -100,5 +101,3 @@ def _literal_part(tree: ast.Module, error: AssertionError, file: str) -> str:
                 parts = [getattr(part, "value", "") for part in message.values]
                 return "".join(part if isinstance(part, str) else "..." for part in parts)
     return ""
-
-

@@ -33,6 +33,8 @@ from gradedesk.sandbox import Limits
 from gradedesk.sandbox.box import PATIENCE
 
 GRACE = 30.0  # seconds that the trusted side has on top of the submission's own
+
+
 def limits_of(lab: Lab) -> Limits:
     """The lab's own limits over the defaults; LabError for one that does not exist."""
     known = {f.name: type(f.default) for f in dataclasses.fields(Limits)}
@@ -123,8 +125,8 @@ def _collect(result: Result, lab: Lab, events: list[Event], ended: str, hidden: 
         result.manual.append(item)
     for cell in lab.tests:
         if hidden or not cell.hidden:
-            test = outcomes.get(cell.grade_id) or outcome_of(cell, "not-run", "The test was not run.")
-            result.tests.append(test)
+            not_run = outcome_of(cell, "not-run", "The test was not run.")
+            result.tests.append(outcomes.get(cell.grade_id, not_run))
     if "error" in said or not said.get("finished"):
         result.note = said.get("error") or f"The grading process {ended}."
         if "problems" in said and "error" not in said and ended == "ran out of time":
@@ -150,6 +152,8 @@ _running: set["_Trusted"] = set()
 _idle: list["_Trusted"] = []
 _stopped = threading.Event()
 _cold: list[str] = []  # why there are no warm workers here
+
+
 def allow() -> None:
     """Undo stop_all: what is graded from now on may run."""
     _stopped.clear()
@@ -263,5 +267,3 @@ class _Trusted:
         self.errors.close()
         shutil.rmtree(self.folder, ignore_errors=True)
         return code
-
-

@@ -32,9 +32,10 @@ from gradedesk.sandbox import (
 )
 from gradedesk.sandbox.box import PATIENCE
 
-
 STRIKES = 2  # sandboxes that one question may use up by its tests; its cell may end one more
 STORED = 20_000  # characters of an answer or its output in the result
+
+
 class GraderError(Exception):
     """Our own fault, in one line."""
 
@@ -313,7 +314,8 @@ class Runner:
         except (Exception, SystemExit) as error:
             said = f"{type(error).__name__}: {error}"
             told = "The answer has a type or a shape that the test cannot use"
-            return outcome_of(cell, "failed", f"{told} ({said})", f"{told}." if cell.hidden else None)
+            student = f"{told}." if cell.hidden else None
+            return outcome_of(cell, "failed", f"{told} ({said})", student)
         return outcome_of(cell, "passed", "")
 
     def _places(self, test: Cell) -> Iterator[tuple[str, Any]]:
@@ -462,5 +464,3 @@ def _time_limit(seconds: float, patience: int = 1) -> Iterator[None]:
     finally:
         for timer in timers:
             signal.setitimer(timer, 0)
-
-

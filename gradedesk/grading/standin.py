@@ -8,8 +8,7 @@ its own, so that comparing it is an error and never true.
 
 import copy
 
-from gradedesk.sandbox import wire
-from gradedesk.sandbox import Reply, Sandbox, StudentException
+from gradedesk.sandbox import Reply, Sandbox, StudentException, wire
 
 
 class StudentError(AssertionError):

@@ -35,6 +35,8 @@ from gradedesk.sandbox import Limits, SandboxError
 from gradedesk.sandbox.warm import Zygote
 
 PR_SET_PDEATHSIG = 1  # of prctl(2)
+
+
 def _main() -> None:
     told = os.fdopen(os.dup(1), "wb")
     with open(os.devnull, "wb") as nowhere:  # what a test prints is nobody's protocol

@@ -16,7 +16,8 @@ from gradedesk.sandbox.seccomp import MACHINES
 HERE = Path(__file__).resolve().parent
 LAB = "/lab"  # the work folder inside
 FOLDERS = ("/dev/shm", "/tmp", LAB)  # in memory, where code may write
-DEVICES = ("null", "zero", "full", "random", "urandom")  # no terminals, which sandboxes could share
+# No terminals, which sandboxes could share; no /dev/zero, which is memory that nothing counts.
+DEVICES = ("null", "full", "random", "urandom")
 OLDEST = (0, 7)  # the first bubblewrap that can bound a folder in memory
 INSTALL = "sudo apt-get install -y bubblewrap"
 ELSEWHERE = "grade in the Linux container of gradedesk/Dockerfile instead"
@@ -74,7 +75,7 @@ def command(program: str, limits: Limits, packages, info=None, rules=None) -> li
 # What root's worker.py needs to become another user, and zygote.py for new namespaces besides.
 # Others' zygotes need nothing: they make user namespaces, in which they have it all.
 CAPABILITIES = {"worker": ("SETUID", "SETGID")}
-CAPABILITIES["zygote"] = (*CAPABILITIES["worker"], "SETPCAP", "SYS_ADMIN", "NET_ADMIN")
+CAPABILITIES["zygote"] = (*CAPABILITIES["worker"], "SETPCAP", "SYS_ADMIN")
 
 
 def _isolation(capabilities) -> list[str]:
@@ -113,7 +114,15 @@ def _filesystem(program: str, limits: Limits, packages: list[Path]) -> list[str]
             raise ValueError(f"{package}: no folder of a Python package")
         shown[f"/packages/{package.resolve().name}"] = str(package.resolve())
     size = str(limits.file_bytes)
-    args, made = ["--proc", "/proc", "--perms", "0755", "--dir", "/dev"], {"/", "/dev", *FOLDERS}
+    args = ["--proc", "/proc"]
+    if program == "worker":
+        # The first process, bwrap itself, is of the student's own user where we are not root, whose
+        # memory could be written to, and whose arguments name what outside is shown where inside.
+        # A zygote's sandboxes see neither; there the first process makes itself unreadable.
+        args += ["--size", "4096", "--perms", "0555", "--tmpfs", "/proc/1"]
+        args += ["--remount-ro", "/proc/1"]
+    args += ["--perms", "0755", "--dir", "/dev"]
+    made = {"/", "/dev", *FOLDERS}
     for device in DEVICES:
         args += ["--dev-bind", f"/dev/{device}", f"/dev/{device}"]
     for folder in FOLDERS:  # first: the course itself may lie below /tmp

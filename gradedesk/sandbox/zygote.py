@@ -11,7 +11,6 @@ is closed: what an earlier submission did, ended with its namespaces.
 
 import contextlib
 import ctypes
-import fcntl
 import gc
 import json
 import os
@@ -34,7 +33,6 @@ NEWNS, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET = (
 )
 NOSUID, NODEV, NOEXEC, BIND, REC, PRIVATE = 2, 4, 8, 0x1000, 0x4000, 0x40000  # of mount(2)
 SET_DUMPABLE, SET_SECCOMP, DROP_BOUND, SET_NO_NEW_PRIVS = 4, 22, 24, 38  # of prctl(2)
-SIOCSIFFLAGS, IFF_UP = 0x8914, 1
 CAPABILITIES = 0x20080522  # version 3 of capset(2)
 REAP_MS = 500
 
@@ -121,7 +119,7 @@ def separate(as_root):
 
 
 def furnish(folders, size):
-    """Empty folders in memory, a /proc with nobody else in it, and the loopback device."""
+    """Empty folders in memory, and a /proc with nobody else in it."""
     call("mount", b"none", b"/", None, REC | PRIVATE, None)
     below = [(path, os.open(path, os.O_PATH)) for path in mounted_below(folders)]
     for folder in folders:
@@ -133,8 +131,6 @@ def furnish(folders, size):
         os.close(fd)
     call("mount", b"proc", b"/proc", b"proc", NOSUID | NODEV | NOEXEC, None)
     os.chdir(folders[-1])
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
-        fcntl.ioctl(any_socket, SIOCSIFFLAGS, struct.pack("16sH14x", b"lo", IFF_UP))
 
 
 def mounted_below(folders):
@@ -159,7 +155,7 @@ def bind():
 
 
 def give_up(rules):
-    """Every capability, every system call that `rules` forbid, and being looked into."""
+    """Every capability, every system call but those that `rules` allow, and being looked into."""
     program = Program(len(rules) // 8, rules)
     call("prctl", SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     call("capset", struct.pack("Ii", CAPABILITIES, 0), bytes(24))

@@ -47,7 +47,6 @@ np.left = json.left = "left"
 sys.path.insert(0, "/tmp/left"); sys.modules["left"] = json; sys.setrecursionlimit(77)
 os.umask(0o777); os.nice(5)
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
-server = socket.create_server(("127.0.0.1", 5000))
 local = socket.socket(socket.AF_UNIX); local.bind("\\0left"); local.listen()
 child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
 threading.Thread(target=threading.Event().wait, daemon=True).start()
@@ -77,12 +76,11 @@ got = {
                if line[:4] in ("CapP", "CapE", "CapA", "Secc", "NoNe", "SigI")],
     "reached": [],
 }
-for family, address in [(socket.AF_INET, ("127.0.0.1", 5000)), (socket.AF_UNIX, "\\0left")]:
-    try:
-        socket.socket(family).connect(address)
-        got["reached"].append(str(address))
-    except OSError:
-        pass
+try:
+    socket.socket(socket.AF_UNIX).connect("\\0left")
+    got["reached"].append("left")
+except OSError:
+    pass
 """
 
 
