@@ -7,8 +7,9 @@ what they are worth comes from the lab alone.
 import json
 import re
 import unicodedata
-from collections import Counter
+from collections import defaultdict
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from gradedesk.lab import Cell, Lab
@@ -43,6 +44,37 @@ class _Found:
     graded: bool
     points: Any
     source: str
+
+    @cached_property
+    def text(self) -> str:
+        return _plain(self.source)
+
+
+class _Cells(list[_Found]):
+    """The cells of the submission, and by what the lab's cells look for: so none is looked at
+    again for each cell of the lab."""
+
+    @cached_property
+    def by_index(self) -> dict[int, _Found]:
+        return {found.index: found for found in self}
+
+    @cached_property
+    def by_id(self) -> dict[str, list[_Found]]:
+        return self._by("id")
+
+    @cached_property
+    def by_grade_id(self) -> dict[str, list[_Found]]:
+        return self._by("grade_id")
+
+    @cached_property
+    def by_text(self) -> dict[str, list[_Found]]:
+        return self._by("text")
+
+    def _by(self, name: str) -> dict[str, list[_Found]]:
+        cells = defaultdict(list)
+        for found in self:
+            cells[getattr(found, name)].append(found)
+        return cells
 
 
 class _Unreadable(Exception):
@@ -87,13 +119,13 @@ def _parse(data: bytes) -> dict[str, Any]:
     return notebook
 
 
-def _cells(notebook: dict[str, Any]) -> list[_Found]:
+def _cells(notebook: dict[str, Any]) -> _Cells:
     raw = notebook.get("cells")
     if not isinstance(raw, list) or not raw:
         raise _Unreadable("The notebook has no cells.")
     if len(raw) > MAX_CELLS:
         raise _Unreadable(f"The notebook has {len(raw)} cells, more than {MAX_CELLS}.")
-    found = []
+    found = _Cells()
     for index, cell in enumerate(raw):
         if not isinstance(cell, dict):
             continue
@@ -121,7 +153,7 @@ def _cells(notebook: dict[str, Any]) -> list[_Found]:
     return found
 
 
-def _refuse_another_lab(cells: list[_Found], lab: Lab) -> None:
+def _refuse_another_lab(cells: _Cells, lab: Lab) -> None:
     """By the names of the test cells, which differ from lab to lab."""
     ours = {cell.grade_id for cell in lab.tests}
     theirs = {cell.grade_id for cell in cells if cell.graded and cell.grade_id}
@@ -129,13 +161,13 @@ def _refuse_another_lab(cells: list[_Found], lab: Lab) -> None:
         raise _Unreadable(f"This is the notebook of another lab, not of {lab.name}.")
 
 
-def _match(notebook: dict[str, Any], cells: list[_Found], lab: Lab) -> Submission:
+def _match(notebook: dict[str, Any], cells: _Cells, lab: Lab) -> Submission:
     made = Submission()
     tampered: list[str] = []
     taken: set[int] = set()
     lost = []
     for cell in lab.answers + lab.manual:
-        named = [found for found in cells if found.grade_id == cell.grade_id]
+        named = cells.by_grade_id[cell.grade_id]
         if named:
             chosen = next((found for found in named if found.id == cell.id), named[0])
             if len(named) > 1:
@@ -184,50 +216,47 @@ def _take(made: Submission, taken: set[int], cell: Cell, found: _Found) -> None:
     (made.manual if cell.kind == "manual" else made.answers)[cell.grade_id] = source
 
 
-def _search(
-    cell: Cell, cells: list[_Found], taken: set[int], lab: Lab
-) -> tuple[_Found | None, str]:
+def _search(cell: Cell, cells: _Cells, taken: set[int], lab: Lab) -> tuple[_Found | None, str]:
     """A cell that lost its metadata: by its id, else as the only one between its neighbours."""
-    free = [found for found in cells if found.index not in taken and not found.grade_id]
-    same_id = [found for found in free if cell.id and found.id == cell.id]
+
+    def free(found: _Found) -> bool:
+        return found.index not in taken and not found.grade_id
+
+    same_id = [found for found in cells.by_id[cell.id] if free(found)] if cell.id else []
     if len(same_id) == 1:
         return same_id[0], "the cell's id"
     at = lab.cells.index(cell)
     before = _only(cells, lab.cells[at - 1]) if at else None
     after = _only(cells, lab.cells[at + 1]) if at + 1 < len(lab.cells) else None
-    if before is None and after is None:
+    if before and after and after.index - before.index != 2 or not (before or after):
         return None, ""
-    low = before.index if before else after.index - 2
-    high = after.index if after else before.index + 2
-    between = [
-        found for found in free if low < found.index < high and found.cell_type == cell.cell_type
-    ]
-    certain = len(between) == 1 and high - low == 2
-    return (between[0], "its place between the lab's cells") if certain else (None, "")
+    between = cells.by_index.get(before.index + 1 if before else after.index - 1)
+    certain = between and free(between) and between.cell_type == cell.cell_type
+    return (between, "its place between the lab's cells") if certain else (None, "")
 
 
-def _only(cells: list[_Found], neighbour: Cell) -> _Found | None:
+def _only(cells: _Cells, neighbour: Cell) -> _Found | None:
     """The one cell of the submission with a neighbour's text, else None."""
     if neighbour.kind in ("answer", "manual"):
         return None
-    same = [found for found in cells if _plain(found.source) == _plain(neighbour.release)]
+    same = cells.by_text[_plain(neighbour.release)]
     return same[0] if len(same) == 1 else None
 
 
-def _compare_locked(cells: list[_Found], lab: Lab, tampered: list[str]) -> None:
+def _compare_locked(cells: _Cells, lab: Lab, tampered: list[str]) -> None:
     """Say which locked code is not as released. It is the lab's that runs, in any case."""
     for cell in lab.tests + lab.kind("setup"):
-        named = [found for found in cells if found.grade_id == cell.grade_id]
+        named = cells.by_grade_id[cell.grade_id]
         what = "test cell" if cell.kind == "test" else "cell"
         if not named:
-            same = [found for found in cells if cell.id and found.id == cell.id]
+            same = cell.id and cells.by_id[cell.id]
             gone = "had lost its metadata" if same else "was deleted"
             tampered.append(f"The {what} {cell.grade_id} {gone}; the lab's own was used.")
         elif len(named) > 1:
             tampered.append(
                 f"The {what} {cell.grade_id} stands there {len(named)} times; it was used once."
             )
-        elif _plain(named[0].source) != _plain(cell.release):
+        elif named[0].text != _plain(cell.release):
             tampered.append(
                 f"The {what} {cell.grade_id} differs from the lab's own, which was used."
             )
@@ -259,22 +288,22 @@ def _oddities(notebook: dict[str, Any], made: Submission) -> list[str]:
 _BIDI = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
 
 
-def _extra(cells: list[_Found], taken: set[int], lab: Lab) -> int:
+def _extra(cells: _Cells, taken: set[int], lab: Lab) -> int:
     known = {cell.grade_id for cell in lab if cell.grade_id} | {cell.id for cell in lab}
-    texts = Counter(_plain(cell.release) for cell in lab)
+    texts = {_plain(cell.release) for cell in lab}
     return sum(
         found.cell_type == "code"
         and found.index not in taken
         and bool(found.source.strip())
         and not {found.grade_id, found.id} & (known - {""})
-        and _plain(found.source) not in texts
+        and found.text not in texts
         for found in cells
     )
 
 
 def _plain(source: str) -> str:
     """Without what an editor may change by itself: spaces at line ends, blank lines at the end."""
-    return "\n".join(line.rstrip() for line in source.splitlines()).strip("\n")
+    return "\n".join(map(str.rstrip, source.splitlines())).strip("\n")
 
 
 def _same_number(value: Any, points: float) -> bool:
@@ -287,5 +316,6 @@ def _text(value: Any) -> str:
 
 def _short(value: Any) -> str:
     """A value out of the notebook, fit for one line of ours."""
+    value = value[:40] if isinstance(value, str) else value
     text = repr(value) if isinstance(value, str | int | float | None) else type(value).__name__
     return re.sub(r"[^ -~]", "?", text[:40])

@@ -53,11 +53,12 @@ def shadows(names: list[str]) -> str:
 
 def explain(said: str, source: str) -> str:
     """A syntax error at IPython's own syntax says that Python does not know it."""
-    magic = re.search(r"(?m)^\s*([%!][%\w].*)$", source)
-    if said.startswith("SyntaxError") and magic:
-        line = source[: magic.start(1)].count("\n") + 1
-        shown = plain(magic[1], 40)
-        return f"{said} (line {line}, {shown!r}: IPython's magic commands are not Python)"
+    if said.startswith("SyntaxError"):
+        # Line by line: a pattern that may begin at any blank line tries all of them from each.
+        for number, line in enumerate(map(str.lstrip, source.split("\n")), start=1):
+            if re.match(r"[%!][%\w]", line):
+                shown = plain(line, 40)
+                return f"{said} (line {number}, {shown!r}: IPython's magic commands are not Python)"
     return said
 
 
