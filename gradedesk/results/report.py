@@ -27,6 +27,7 @@ from gradedesk.results.similar import MIN_TOKENS, THRESHOLD, Likeness, near_iden
 ROWS = 12  # of a table
 NAMED = 24  # names that stand open; more are folded
 NOTED = 3  # problems of one submission; the feedback page has them all
+LONGEST = 1000  # characters of a message that are read; each "[" in it looks for its end
 GROUPS = 20  # of near-identical answers shown
 UNSCORED = ("missing", "unreadable", "grader-error")  # statuses without points, never a 0
 
@@ -66,7 +67,7 @@ def page(labs: list[Lab], results: dict[str, list[Result]], hand: Hand) -> str:
 
 def mistake(message: str) -> str:
     """A message without its values: what is left when numbers and quoted things are taken out."""
-    message = message.strip().split("\n\n")[0]
+    message = message.strip().split("\n\n")[0][:LONGEST]
     message = re.sub(r"\"[^\"]*\"|(?<!\w)'[^']*'|\[[^\]]*\]|\{[^}]*\}", "...", message)
     return re.sub(r"[-+]?\d[\d.,e+-]*|\binf\b|\bnan\b", "...", message)
 

@@ -61,6 +61,10 @@ def _code_lines(source: str) -> list[tuple[str, ...]]:
         line.clear()
 
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.ERRORTOKEN and token.string in "'\"":
+            # A string without an end. From each further quote, Python 3.11 would look for one
+            # again; later versions stop here, too.
+            raise tokenize.TokenError(f"line {token.start[0]}: a string without an end")
         if token.type in _SILENT:
             continue
         if token.type in _LAYOUT:
@@ -108,11 +112,14 @@ def _similarities(
     numbers: dict[str, int] = {}
 
     def text(tokens: Iterable[str]) -> str:
-        # rapidfuzz is fastest on strings: one character a kind of token, past the surrogates
-        return "".join(chr(0x10000 + numbers.setdefault(token, len(numbers))) for token in tokens)
+        # rapidfuzz is fastest on strings: one character a kind of token, past the surrogates. A
+        # class that has more kinds than there are characters shares some: few, and by chance.
+        found = (numbers.setdefault(token, len(numbers)) for token in tokens)
+        return "".join(chr(0x10000 + number % 0x100000) for number in found)
 
     left = [text(tokens) for tokens in sequences]
-    right = [text(tokens) for tokens in others]
+    # With itself, each pair is compared once.
+    right = left if others is sequences else [text(tokens) for tokens in others]
     scorer = Indel.normalized_similarity
     return cdist(left, right, scorer=scorer, dtype=np.float32, score_cutoff=threshold)
 
@@ -154,7 +161,7 @@ def near_identical(
 
     def root(i):
         while parent[i] != i:
-            i = parent[i]
+            parent[i] = i = parent[parent[i]]  # halves the way for whoever comes next
         return i
 
     pairs = [(int(i), int(j)) for i, j in np.argwhere(table >= threshold)]
@@ -163,11 +170,13 @@ def near_identical(
     members: dict[int, list[int]] = {}
     for i in range(len(names)):
         members.setdefault(root(i), []).append(i)
+    closest: dict[int, tuple[int, int]] = {}  # the first of the closest pairs, by its group
+    for i, j in pairs:
+        if table[i, j] > table[closest.setdefault(root(i), (i, j))]:
+            closest[root(i)] = i, j
     groups = []
-    for group in members.values():
-        if len(group) > 1:
-            i, j = max((p for p in pairs if p[0] in group), key=lambda p: table[p])
-            students = tuple(names[k] for k in group)
-            groups.append(Group(question, students, (names[i], names[j]), float(table[i, j])))
+    for group, (i, j) in closest.items():
+        students = tuple(names[k] for k in members[group])
+        groups.append(Group(question, students, (names[i], names[j]), float(table[i, j])))
     groups.sort(key=lambda group: (-group.similarity, group.students))
     return Likeness(groups, len(names), short, like_solution)
