@@ -496,8 +496,8 @@ class Sandbox:
             raise wire.WireError("no value")
         if not all(type(part) is bytes for part in changed.values()):
             raise wire.WireError("arguments that are none")
-        args = {key: wire.unpack(part, limits) for key, part in changed.items()}
-        return Reply(wire.unpack(value, limits), args, output, None, seconds)
+        value, *args = wire.unpack_all([value, *changed.values()], limits)
+        return Reply(value, dict(zip(changed, args, strict=True)), output, None, seconds)
 
     def _last_words(self) -> str:
         try:
@@ -515,7 +515,7 @@ class Sandbox:
 
 
 def _one_line(text: str) -> str:
-    return "".join(c if c.isprintable() else " " for c in text)[:2500]
+    return "".join(c if c.isprintable() else " " for c in text[:2500])
 
 
 def available() -> str | None:

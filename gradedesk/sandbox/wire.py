@@ -62,6 +62,15 @@ class WireLimits:
     max_items: int = 1_000_000
     max_depth: int = 64
 
+    @property
+    def max_int_keys(self) -> int:
+        """Keys of dictionaries that are whole numbers.
+
+        Python hashes them to themselves, so that whoever chooses them can have each new one tried
+        against all before it: n of them can take n * n / 2 steps. Texts are hashed by a secret.
+        """
+        return max(1000, self.max_items // 16)
+
 
 DEFAULT = WireLimits()
 
@@ -95,27 +104,21 @@ def unpack(
 
     resolve: what a Handle stands for; without it it stays a Handle.
     """
-    if len(data) > limits.max_bytes:
-        raise WireError(f"a message of {len(data):,} bytes, more than {limits.max_bytes:,}")
-    reader = _Reader(limits, resolve)
-    try:
-        obj = msgpack.unpackb(
-            data,
-            raw=False,
-            use_list=True,
-            strict_map_key=False,  # _Reader.pairs is stricter: str or int, no bool
-            object_pairs_hook=reader.pairs,
-            list_hook=reader.list,
-            ext_hook=reader.ext,
-            max_array_len=min(limits.max_items, len(data)),  # else a lie would take memory
-            max_map_len=min(limits.max_items, len(data)),
-        )
-    except WireError:
-        raise
-    except _REFUSALS as error:
-        raise WireError(f"not a message ({type(error).__name__})") from None
-    _check(obj, limits.max_depth)
+    (obj,) = unpack_all([data], limits, resolve)
     return obj
+
+
+def unpack_all(
+    parts: list[bytes],
+    limits: WireLimits = DEFAULT,
+    resolve: Callable[[Handle], object] | None = None,
+) -> list:
+    """What `pack` made each of the parts of; together they may hold as much as one message."""
+    size = sum(map(len, parts))
+    if size > limits.max_bytes:
+        raise WireError(f"a message of {size:,} bytes, more than {limits.max_bytes:,}")
+    reader = _Reader(limits, resolve)
+    return [reader.unpack(data) for data in parts]
 
 
 class _Packer:
@@ -123,6 +126,7 @@ class _Packer:
         self.limits = limits
         self.handle = handle
         self.items = 0
+        self.int_keys = 0
         self.bytes = 0
 
     def grow(self, size):
@@ -209,6 +213,10 @@ class _Packer:
             if isinstance(key, msgpack.ExtType):
                 raise WireError("a dictionary with a key beyond 64 bits")
             plain[key] = self.plain(value, depth + 1)
+        self.int_keys += sum(type(key) is int for key in plain)
+        if self.int_keys > self.limits.max_int_keys:
+            most = self.limits.max_int_keys
+            raise WireError(f"more than {most:,} whole numbers as keys of dictionaries")
         return plain
 
     def array(self, obj):
@@ -247,12 +255,34 @@ def _ext_handle(handle):
 
 
 class _Reader:
-    """The hooks of one unpack: each container is counted as soon as it is closed."""
+    """Unpacks, and counts each container as soon as it is closed."""
 
     def __init__(self, limits, resolve):
         self.limits = limits
         self.resolve = resolve
         self.items = 0
+        self.int_keys = 0
+
+    def unpack(self, data):
+        most = min(self.limits.max_items, len(data))  # else a lie would take memory
+        try:
+            obj = msgpack.unpackb(
+                data,
+                raw=False,
+                use_list=True,
+                strict_map_key=False,  # `pairs` is stricter: str or int, no bool
+                object_pairs_hook=self.pairs,
+                list_hook=self.list,
+                ext_hook=self.ext,
+                max_array_len=most,
+                max_map_len=most,
+            )
+        except WireError:
+            raise
+        except _REFUSALS as error:
+            raise WireError(f"not a message ({type(error).__name__})") from None
+        _check(obj, self.limits.max_depth)
+        return obj
 
     def count(self, size):
         self.items += size + 1
@@ -266,8 +296,13 @@ class _Reader:
 
     def pairs(self, pairs):
         self.count(len(pairs))
-        if not all(type(key) is str or type(key) is int for key, _ in pairs):
+        kinds = [type(key) for key, _ in pairs]
+        if kinds.count(str) + kinds.count(int) < len(kinds):
             raise WireError("a message with a key that is neither text nor a whole number")
+        self.int_keys += kinds.count(int)
+        if self.int_keys > self.limits.max_int_keys:
+            most = self.limits.max_int_keys
+            raise WireError(f"a message of more than {most:,} whole numbers as keys")
         return dict(pairs)
 
     def ext(self, code, data):

@@ -212,8 +212,12 @@ class Worker:
             self.seed()
             value, changed = getattr(self, request["op"])(request)
             reply = {"value": self.pack(value), "changed": changed, "error": None}
-            if len(reply["value"]) + sum(map(len, changed.values())) > self.limits["reply_bytes"]:
+            parts = [reply["value"], *changed.values()]
+            size = sum(map(len, parts))
+            if size > self.limits["reply_bytes"]:
                 raise wire.WireError(f"more than {self.limits['reply_bytes']:,} bytes")
+            if changed and size > self.limits["reply_items"]:
+                wire.unpack_all(parts, self.reply_limits)  # as the desk will: it counts them all
         except wire.WireError as error:
             reply = {"error": ["", f"the result cannot be used: it holds {error}", ""]}
         except BaseException as error:  # SystemExit and KeyboardInterrupt are theirs too
