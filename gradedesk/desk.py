@@ -3,6 +3,7 @@
 submitted/<student>/<lab>/   <lab>.ipynb, received.json, older/
 roster.csv                   the class list, if there is one
 journal.jsonl                every result
+hash-seed                    a secret number: see Desk.hash_seed
 gradebook.db                 nbgrader's, made from the journal
 autograded/<student>/<lab>/  what formgrader shows
 feedback/<student>/          <lab>.html
@@ -10,6 +11,7 @@ report.html, leaderboard.html, grades.csv
 """
 
 import json
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -17,7 +19,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from gradedesk.names import DeskError, Student, read_roster
+from gradedesk.names import DeskError, Student, read_roster, write_whole
 from gradedesk.plain import plain
 
 
@@ -79,6 +81,22 @@ class Desk:
 
     def for_formgrader(self, student: str, lab: str) -> Path:
         return self.folder / "autograded" / part(student) / part(lab) / f"{lab}.ipynb"
+
+    def hash_seed(self) -> int:
+        """A number of 32 bits by which texts are hashed where the tests run.
+
+        The desk's own and the same each time, so that a second run goes through a set in the same
+        order; and a secret, so that no student can choose texts that all hash alike.
+        """
+        path = self.folder / "hash-seed"
+        try:
+            if not path.exists():
+                write_whole(path, f"{secrets.randbits(32)}\n".encode())
+            return int(path.read_text(encoding="ascii")) % (1 << 32)
+        except ValueError:
+            raise DeskError(f"{path} is no number: remove it, and there will be another.") from None
+        except OSError as error:
+            raise DeskError(f"{path} cannot be used ({error.strerror}): mend that.") from None
 
     @contextmanager
     def lock(self) -> Iterator[None]:

@@ -154,6 +154,7 @@ def grade(
         try:
             with _executor(jobs, scheduler) as (executor, places):
                 how = {"isolated": isolated, "warm": warm and isolated}
+                how["hash_seed"] = desk.hash_seed()
                 batch.left = _work(desk, lab, waiting, 2 * places, how, executor, keep)
         finally:
             batch.cold = run.close()
@@ -196,7 +197,7 @@ def _work(
     lab: Lab,
     waiting: list[str],
     most: int,
-    how: dict[str, bool],
+    how: dict[str, int],
     executor: Executor,
     keep: Callable[[Result], None],
 ) -> list[str]:

@@ -70,12 +70,14 @@ def grade_one(
     isolated: bool = True,
     hidden: bool = True,
     warm: bool = False,
+    hash_seed: int = 0,
 ) -> Result:
     """Grade the bytes of a submitted notebook. Whatever they hold, a Result comes back.
 
     `isolated=False` runs the student's code without the sandbox (one's own work only);
     `hidden=False` leaves hidden tests out; `warm=True` keeps processes for the next submission to
-    this lab, until `close`. Stopped by `stop_all`, it raises KeyboardInterrupt.
+    this lab, until `close`; `hash_seed` is the PYTHONHASHSEED of the tests' process. Stopped by
+    `stop_all`, it raises KeyboardInterrupt.
     """
     limits = limits or limits_of(lab)
     result = Result(student, lab.name, digest(data), "grader-error", now(), received=received)
@@ -89,7 +91,7 @@ def grade_one(
         "warm": warm and isolated,
     }
     start = time.monotonic()
-    trusted = _Trusted.take(job["lab"]) if job["warm"] else _Trusted()
+    trusted = (_Trusted.take if job["warm"] else _Trusted)(job["lab"], hash_seed)
     patience = 1 if isolated else PATIENCE
     events, ended = trusted.grade(job, patience * limits.total_seconds + GRACE)
     _collect(result, lab, events, ended, hidden)
@@ -176,12 +178,12 @@ def close() -> str:
 class _Trusted:
     """A trusted process: grades one job, or warm ones one after the other."""
 
-    def __init__(self, lab: Event | None = None):
+    def __init__(self, lab: Event, hash_seed: int):
         root = str(Path(__file__).resolve().parents[2])
         one_thread = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "MKL", "OPENBLAS", "NUMEXPR")}
-        env = os.environ | one_thread | {"PYTHONHASHSEED": "0", "PYTHONUTF8": "1"}
+        env = os.environ | one_thread | {"PYTHONHASHSEED": str(hash_seed), "PYTHONUTF8": "1"}
         env["PYTHONPATH"] = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
-        self.lab = lab  # what it is warm for
+        self.work = lab, hash_seed  # what it is warm for
         # Made by the process itself, which removes it when the desk is killed: were it made here,
         # a desk killed before the process runs would leave it behind.
         self.folder = Path(tempfile.gettempdir()) / f"gradedesk-{secrets.token_hex(8)}"
@@ -197,14 +199,14 @@ class _Trusted:
         )
 
     @classmethod
-    def take(cls, lab: Event) -> "_Trusted":
+    def take(cls, lab: Event, hash_seed: int) -> "_Trusted":
         """One that waits for work on this lab, or a new one; those of other labs end."""
         while _idle:
             with contextlib.suppress(IndexError):  # another thread was quicker
-                if (trusted := _idle.pop()).lab == lab:
+                if (trusted := _idle.pop()).work == (lab, hash_seed):
                     return trusted
                 trusted.close()
-        return cls(lab)
+        return cls(lab, hash_seed)
 
     def grade(self, job: Event, seconds: float) -> tuple[list[Event], str]:
         """Run one job: what it told, and how it ended."""
