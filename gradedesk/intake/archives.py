@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import IO
 
@@ -30,6 +31,7 @@ NOTEBOOK = 20 * MB  # bytes of one notebook
 TOTAL = 2_000 * MB  # bytes of all notebooks of one archive
 SMALL, RATIO = 5 * MB, 100  # what is larger than SMALL may not have been packed tighter than RATIO
 READ = 32 * MB  # bytes that an archive may ask to be read at once, such as its table of contents
+HEADER = 8192  # the same for one header of a tar archive, such as a long path
 PATH, PART, DEPTH = 1024, 255, 8  # bytes of a path, bytes of one part of it, parts
 
 BROKEN = (
@@ -91,7 +93,7 @@ def open_source(path: Path) -> Iterator[Source]:
     else:
         with open(path, "rb") as file:
             try:
-                archive = zipfile.ZipFile(_Bounded(file))
+                archive = zipfile.ZipFile(_Bounded(file, READ))
             except BROKEN as error:
                 raise DeskError(f"{path} is no ZIP archive that can be read ({error}).") from None
             yield _checked(_from_zip(archive), path)
@@ -150,17 +152,17 @@ def _parts(name: str) -> tuple[str, ...]:
 
 
 class _Bounded:
-    """A file to read from, which never puts more than READ bytes into memory at once."""
+    """A file to read from, which never puts more than `most` bytes into memory at once."""
 
-    def __init__(self, file: IO[bytes]):
-        self.file = file
+    def __init__(self, file: IO[bytes], most: int):
+        self.file, self.most = file, most
         self.seek, self.tell, self.seekable = file.seek, file.tell, file.seekable
         self.close = file.close
 
     def read(self, size: int = -1) -> bytes:
-        data = self.file.read(size if 0 <= size <= READ else READ + 1)
-        if len(data) > READ:
-            raise ValueError(f"it asks for more than {READ // MB} MB at once")
+        data = self.file.read(size if 0 <= size <= self.most else self.most + 1)
+        if len(data) > self.most:
+            raise ValueError(f"it asks for more than {self.most:,} bytes at once")
         return data
 
 
@@ -204,12 +206,12 @@ def _from_zip(archive: zipfile.ZipFile) -> Iterator[Entry]:
 
 def _zip_time(info: zipfile.ZipInfo) -> datetime | None:
     """When a file was changed: the extended timestamp (UTC) if there is one, else local time."""
-    extra = info.extra
-    while len(extra) >= 4:
-        tag, size = struct.unpack("<HH", extra[:4])
-        if tag == 0x5455 and size >= 5 and len(extra) >= 9 and extra[4] & 1:
-            return datetime.fromtimestamp(struct.unpack("<i", extra[5:9])[0], UTC)
-        extra = extra[4 + size :]
+    extra, at = info.extra, 0
+    while len(extra) >= at + 4:
+        tag, size = struct.unpack_from("<HH", extra, at)
+        if tag == 0x5455 and size >= 5 and len(extra) >= at + 9 and extra[at + 4] & 1:
+            return datetime.fromtimestamp(struct.unpack_from("<i", extra, at + 5)[0], UTC)
+        at += 4 + size
     try:
         time = datetime(*info.date_time)
         return None if time.year <= 1980 else time.astimezone(UTC)
@@ -227,7 +229,9 @@ def _from_tar(source: Path, file: IO[bytes], unpacked: IO[bytes]) -> Iterator[En
                     raise DeskError(f"{source} unpacks to more than {TOTAL // MB:,} MB: split it.")
             unpacked.seek(0)
             file = unpacked
-        archive = tarfile.open(fileobj=_Bounded(file), mode="r:")
+        # Before Python 3.11.10 a header is searched by patterns that take the square of its length.
+        headers = _Bounded(file, HEADER)
+        archive = tarfile.open(fileobj=headers, mode="r:")
         for member in archive:
             reason = ""
             if not (member.isreg() or member.isdir()):
@@ -251,6 +255,7 @@ def _from_tar(source: Path, file: IO[bytes], unpacked: IO[bytes]) -> Iterator[En
             except (ValueError, OverflowError, OSError):
                 time = None
             yield Entry(member.name, read, time, member.isdir(), reason)
+        headers.most = READ  # from here on it reads the files
     except BROKEN as error:
         raise DeskError(f"{source} is no tar archive that can be read ({error}).") from None
 
@@ -258,7 +263,8 @@ def _from_tar(source: Path, file: IO[bytes], unpacked: IO[bytes]) -> Iterator[En
 def _from_folder(folder: Path, prefix: str, depth: int) -> Iterator[Entry]:
     try:
         with os.scandir(folder) as scan:
-            items = sorted(scan, key=lambda item: item.name)
+            # One more than may be here says that there are too many; more would only take time.
+            items = sorted(islice(scan, ENTRIES + 1), key=lambda item: item.name)
     except OSError as error:
         yield Entry(prefix, bytes, reason=f"cannot be read ({error.strerror})")
         return

@@ -9,6 +9,7 @@ import hashlib
 import json
 import re
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -241,21 +242,30 @@ def _told_apart(found: list[HandIn], desk: Desk, roster, report: CollectReport) 
         before = desk.received(student, report.lab)
         if before.get("user") and before.get("format") == "moodle":
             people[student] |= {(before.get("name", ""), before["user"])}
+    # What is said of one who is like ten thousand others is worked out once, and short.
+    alike = {look: sorted(students)[:2] for look, students in looks.items()}
+    numbers = {student: _some(user for _, user in who) for student, who in people.items()}
     kept = []
     for hand_in in found:
         student = hand_in.student
-        others = looks[skeleton(student)] - {student}
+        other = next((like for like in alike[skeleton(student)] if like != student), "")
         reason = ""
-        if student and others and student not in known:
-            reason = f"gives the id {student!r}, too like {min(others)!r}: rename one of them"
+        if student and other and student not in known:
+            reason = f"gives the id {student!r}, too like {other!r}: rename one of them"
         elif len(people[student]) > 1 and hand_in.user:
-            numbers = ", ".join(sorted(user for _, user in people[student]))
-            reason = f"is of one of several people who get the id {student!r} ({numbers})"
+            who = numbers[student]
+            reason = f"is of one of several people who get the id {student!r} ({who})"
         if reason:
             report.found.append(Line("refused", hand_in.entry.name, reason))
         else:
             kept.append(hand_in)
     return kept
+
+
+def _some(names: Iterable[str]) -> str:
+    """The first few of them."""
+    names = sorted(names)
+    return ", ".join(names[:5] + (["..."] if len(names) > 5 else []))
 
 
 def _is_notebook(hand_in: HandIn, lab: str, fmt: Format, report: CollectReport) -> bool:
@@ -344,7 +354,7 @@ def _store(student: str, notebooks: list[HandIn], desk: Desk, lab: str, fmt: str
         if path.is_symlink():
             raise DeskError(f"{path} is a symbolic link: remove it, nothing is written through it.")
     folder.mkdir(parents=True, exist_ok=True)  # so that who handed in nothing is missing, not lost
-    kept = []
+    place, kept = _Place(folder, lab), []
     for notebook in notebooks:
         time = notebook.entry.time
         meta = {
@@ -357,7 +367,8 @@ def _store(student: str, notebooks: list[HandIn], desk: Desk, lab: str, fmt: str
             "number": notebook.number,
             "file": notebook.file,
         }
-        kept.append((notebook, _keep(folder, lab, notebook.data, meta)))
+        kept.append((notebook, place.keep(notebook.data, meta)))
+        notebook.data = b""  # a whole class at once would fill the memory
     newest = max((i for i, (_, what) in enumerate(kept) if what == "collected"), default=None)
     lines = []
     for i, (notebook, what) in enumerate(kept):
@@ -373,34 +384,56 @@ def _store(student: str, notebooks: list[HandIn], desk: Desk, lab: str, fmt: str
     return lines
 
 
-def _keep(folder: Path, lab: str, data: bytes, meta: dict) -> str:
-    """Put one notebook where it belongs: the newest, or one of the older ones."""
-    path = folder / f"{lab}.ipynb"
-    older = folder / "older"
-    same = ("sha256", "received", "number")
-    if older.is_dir():
-        for place in older.iterdir():
-            before = read_received(place)
-            if all(before.get(key) == meta[key] for key in same):
-                return "unchanged"
-    if path.is_file() and not path.is_symlink():
-        there = path.read_bytes()
-        sha256 = hashlib.sha256(there).hexdigest()
-        before = read_received(folder)
-        if before.get("sha256") != sha256:  # stopped between the two files
-            before = {"received": None, "late": False, "sha256": sha256}
-            if sha256 == meta["sha256"]:
-                before = meta
-            _write_meta(folder, before)
-        if sha256 == meta["sha256"]:
+class _Place:
+    """Where a student's notebooks of a lab lie: the newest, and those before it under older/.
+
+    It is read once, however many a student hands in.
+    """
+
+    def __init__(self, folder: Path, lab: str):
+        self.folder, self.lab = folder, lab
+        self.path, self.older = folder / f"{lab}.ipynb", folder / "older"
+        places = self.older.iterdir() if self.older.is_dir() else ()
+        self.there = {_which(read_received(place)) for place in places}
+        self.newest: bytes | None = None
+        self.sha256, self.known = "", {}
+        if self.path.is_file() and not self.path.is_symlink():
+            self.newest, self.known = self.path.read_bytes(), read_received(folder)
+            self.sha256 = hashlib.sha256(self.newest).hexdigest()
+
+    def keep(self, data: bytes, meta: dict) -> str:
+        """Put one notebook where it belongs: the newest, or one of the older ones."""
+        if _which(meta) in self.there:
             return "unchanged"
-        if not _newer(meta, before):
-            _put_older(older, lab, data, meta)
-            return "older"
-        _put_older(older, lab, there, before)
-    write_whole(path, data)
-    _write_meta(folder, meta)
-    return "collected"
+        if self.newest is not None:
+            if self.known.get("sha256") != self.sha256:  # stopped between the two files
+                self.known = {"received": None, "late": False, "sha256": self.sha256}
+                if self.sha256 == meta["sha256"]:
+                    self.known = meta
+                _write_meta(self.folder, self.known)
+            if self.sha256 == meta["sha256"]:
+                return "unchanged"
+            if not _newer(meta, self.known):
+                self._put_older(data, meta)
+                return "older"
+            self._put_older(self.newest, self.known)
+        write_whole(self.path, data)
+        _write_meta(self.folder, meta)
+        self.newest, self.sha256, self.known = data, meta["sha256"], meta
+        return "collected"
+
+    def _put_older(self, data: bytes, meta: dict) -> None:
+        time = meta["received"] and datetime.fromisoformat(meta["received"])
+        time = f"{time:%Y%m%dT%H%M%SZ}" if time else "time-unknown"
+        place = self.older / f"{time}-{meta['sha256'][:8]}"
+        write_whole(place / f"{self.lab}.ipynb", data)
+        _write_meta(place, meta)
+        self.there.add(_which(meta))
+
+
+def _which(meta: dict) -> str:
+    """What tells one notebook of a student's from another."""
+    return json.dumps([meta.get(key) for key in ("sha256", "received", "number")])
 
 
 def _newer(new: dict, old: dict) -> bool:
@@ -410,13 +443,6 @@ def _newer(new: dict, old: dict) -> bool:
     if new["received"] and old["received"]:
         return datetime.fromisoformat(new["received"]) >= datetime.fromisoformat(old["received"])
     return True
-
-
-def _put_older(older: Path, lab: str, data: bytes, meta: dict) -> None:
-    time = meta["received"] and datetime.fromisoformat(meta["received"]).strftime("%Y%m%dT%H%M%SZ")
-    place = older / f"{time or 'time-unknown'}-{meta['sha256'][:8]}"
-    write_whole(place / f"{lab}.ipynb", data)
-    _write_meta(place, meta)
 
 
 def _write_meta(folder: Path, meta: dict) -> None:
