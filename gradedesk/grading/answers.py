@@ -165,6 +165,7 @@ def _match(notebook: dict[str, Any], cells: _Cells, lab: Lab) -> Submission:
     made = Submission()
     tampered: list[str] = []
     taken: set[int] = set()
+    places = {cell.grade_id: at for at, cell in enumerate(lab)}
     lost = []
     for cell in lab.answers + lab.manual:
         named = cells.by_grade_id[cell.grade_id]
@@ -183,7 +184,7 @@ def _match(notebook: dict[str, Any], cells: _Cells, lab: Lab) -> Submission:
         else:
             lost.append(cell)
     for cell in lost:
-        chosen, how = _search(cell, cells, taken, lab)
+        chosen, how = _search(cells, taken, lab, places[cell.grade_id])
         if chosen:
             tampered.append(f"{cell.grade_id} had lost its nbgrader metadata; found by {how}.")
             _take(made, taken, cell, chosen)
@@ -216,8 +217,10 @@ def _take(made: Submission, taken: set[int], cell: Cell, found: _Found) -> None:
     (made.manual if cell.kind == "manual" else made.answers)[cell.grade_id] = source
 
 
-def _search(cell: Cell, cells: _Cells, taken: set[int], lab: Lab) -> tuple[_Found | None, str]:
-    """A cell that lost its metadata: by its id, else as the only one between its neighbours."""
+def _search(cells: _Cells, taken: set[int], lab: Lab, at: int) -> tuple[_Found | None, str]:
+    """The lab's cell at a place, which lost its metadata: by its id, else as the only one between
+    its neighbours."""
+    cell = lab.cells[at]
 
     def free(found: _Found) -> bool:
         return found.index not in taken and not found.grade_id
@@ -225,7 +228,6 @@ def _search(cell: Cell, cells: _Cells, taken: set[int], lab: Lab) -> tuple[_Foun
     same_id = [found for found in cells.by_id[cell.id] if free(found)] if cell.id else []
     if len(same_id) == 1:
         return same_id[0], "the cell's id"
-    at = lab.cells.index(cell)
     before = _only(cells, lab.cells[at - 1]) if at else None
     after = _only(cells, lab.cells[at + 1]) if at + 1 < len(lab.cells) else None
     if before and after and after.index - before.index != 2 or not (before or after):
