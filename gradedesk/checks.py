@@ -211,5 +211,7 @@ def _apart(got, want, digits):
 
 
 def _short(value):
+    if isinstance(value, str | bytes | list | tuple):
+        value = value[:SHOWN]  # each of its parts takes a character at least
     text = f"{value:.10g}" if isinstance(value, float) else repr(value)
     return text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}..."
