@@ -25,7 +25,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
 
-from gradedesk.sandbox import bwrap, seccomp, wire
+from gradedesk.sandbox import bwrap, cgroup, seccomp, wire
 from gradedesk.sandbox.bwrap import FOLDERS, HERE, VARIABLES
 from gradedesk.sandbox.errors import (
     SandboxDied,
@@ -53,6 +53,8 @@ PERIOD = 0.05  # seconds between two looks of the watchman
 OFTEN = 0.01  # the same while a submission has several processes, whose memory grows together
 CLOSE_SECONDS = 60.0  # for a killed process to end, on a busy machine
 LAST_SECONDS = 10.0  # for one that closed its channel
+KERNEL_BYTES = 16 << 20  # what the kernel itself needs for a full sandbox, such as page tables
+OWN_PROCESSES = 2  # the first, and the one that starts worker.py
 PATIENCE = 10  # where nothing is isolated: how much longer the clock on the wall may go
 
 
@@ -101,6 +103,9 @@ class Sandbox:
     zygote: forks it, in a small part of the time; then packages and imports are the zygote's
     isolated: False runs a plain process, which gives up what GIVEN_UP says
 
+    Where there are control groups, it has one of its own from before its first step, which bounds
+    what it holds in all: its memory, mapped or not, and its folders. Elsewhere a watchman looks.
+
     It ends with the thread that made it, and by any SandboxError: make another one then.
     """
 
@@ -126,6 +131,7 @@ class Sandbox:
         self._end: SandboxError | None = None
         self._output = bytearray()
         self._process = None
+        self._group: cgroup.Group | None = None
         self._first = None  # a file descriptor of the first process inside
         self._proc = None  # and of the /proc that it sees
         self._pid = None  # of the process itself, where nothing is isolated
@@ -200,9 +206,13 @@ class Sandbox:
     def processor_seconds(self) -> float:
         """What its processes have used so far, the ended ones too; never less than before.
 
-        A process that nobody waits for takes its time with it. So the watchman counts as well, at
-        each look: of such a process only what it used after the last look is lost.
+        Its group counts that. Elsewhere a process that nobody waits for takes its time with it. So
+        the watchman counts as well, at each look: of such a process only what it used after the
+        last look is lost.
         """
+        if self._group and (seconds := self._group.processor_seconds) is not None:
+            self._most = max(self._most, seconds)
+            return self._most
         if self._proc is None:
             if self._pid is not None:
                 self._most = max(self._most, plain_seconds(self._pid))
@@ -246,7 +256,10 @@ class Sandbox:
             for fd in (self._first, self._proc, *self._folders):
                 if fd is not None:
                     os.close(fd)
-            self._first = self._proc = self._process = None
+            if self._group:
+                _ = self.processor_seconds  # kept
+                self._group.close()
+            self._group = self._first = self._proc = self._process = None
             self._folders = []
             if self._folder is not None:
                 self._folder.cleanup()
@@ -271,23 +284,34 @@ class Sandbox:
     def _start_isolated(self, settings, packages):
         if os.getuid() == 0:
             settings["uid"] = free_user()
+        self._make_group()
         info, info_write = os.pipe()
         rules, rules_write = os.pipe()
+        hold, go = os.pipe()
         try:
             os.write(rules_write, seccomp.rules())
             os.close(rules_write)
             rules_write = None
-            started = bwrap.command("worker", self.limits, packages, info_write, rules)
+            started = bwrap.command("worker", self.limits, packages, info_write, rules, hold)
             # The environment of bwrap itself can be read from inside, in /proc/1/environ.
-            self._popen([*started, json.dumps(settings)], env={}, pass_fds=(info_write, rules))
+            self._popen(
+                [*started, json.dumps(settings)], env={}, pass_fds=(info_write, rules, hold)
+            )
             os.close(info_write)
             info_write = None
             self._first_pid = first_process(info)
             if self._first_pid is not None:
                 with contextlib.suppress(ProcessLookupError):
                     self._first = os.pidfd_open(self._first_pid)
+                    with contextlib.suppress(FileNotFoundError, PermissionError):
+                        # Should the machine run short of memory, this goes before anything else
+                        # does; inside, /proc is read-only. (A bwrap that root lends to all, which
+                        # old systems have, does not let us.)
+                        Path(f"/proc/{self._first_pid}/oom_score_adj").write_text("1000")
+                    self._enter_group()
+            os.write(go, b"go")
         finally:
-            for fd in (info, info_write, rules, rules_write):
+            for fd in (info, info_write, rules, rules_write, hold, go):
                 if fd is not None:
                     os.close(fd)
 
@@ -295,11 +319,33 @@ class Sandbox:
         if os.getuid() == 0:
             settings["uid"] = free_user()
         settings |= {"folders": FOLDERS, "rules": seccomp.rules().hex()}
+        self._make_group()
         self._process = zygote.fork(settings)
         self._first, self._control = self._process.first, self._process.control
         with open(f"/proc/self/fdinfo/{self._first}") as file:
             lines = dict(line.split(":") for line in file)
         self._first_pid = int(lines["Pid"])
+        self._enter_group()
+        self._control.send(b"go")
+
+    def _make_group(self):
+        with contextlib.suppress(cgroup.Unavailable):
+            place, limits = cgroup.find(), self.limits
+            room = limits.memory_bytes + len(FOLDERS) * limits.file_bytes + KERNEL_BYTES
+            try:
+                self._group = place.make("box", room, limits.processes + OWN_PROCESSES)
+            except OSError as error:
+                raise SandboxUnavailable(f"no control group any more: {error}") from None
+
+    def _enter_group(self):
+        """Move in the first process, which is alone and waits."""
+        if self._group:
+            try:
+                self._group.add(self._first_pid)
+            except ProcessLookupError:
+                pass  # it has ended, and its last words say why
+            except OSError as error:
+                raise SandboxUnavailable(f"its control group does not take it: {error}") from None
 
     def _start_plain(self, settings, packages):
         self._folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
@@ -348,13 +394,12 @@ class Sandbox:
                 self._stop(SandboxTimeout(f"took longer than {self._seconds:g} s"))
             else:
                 try:
-                    memory, files, _ = self._memory(), self._files(), self.processor_seconds
+                    full, files, _ = self._full(), self._files(), self.processor_seconds
                 except OSError as error:  # what cannot be watched must not run
                     self._stop(SandboxDied(f"its memory cannot be watched: {error}"))
                     return
-                if memory > self.limits.memory_bytes:
-                    full = self.limits.memory_bytes >> 20
-                    self._stop(SandboxDied(f"filled more than {full:,} MB of memory"))
+                if full:
+                    self._stop(SandboxDied(self._too_full()))
                 elif files > self.limits.files:
                     self._stop(SandboxDied(f"made more than {self.limits.files:,} files"))
 
@@ -367,6 +412,14 @@ class Sandbox:
             taken > self._patience * self._seconds
             or self.processor_seconds - self._used > self._seconds
         )
+
+    def _full(self) -> bool:
+        if self._group:
+            return self._group.oom_kills > 0  # of one of its processes; now of all
+        return self._memory() > self.limits.memory_bytes
+
+    def _too_full(self) -> str:
+        return f"filled more than {self.limits.memory_bytes >> 20:,} MB of memory"
 
     def _memory(self) -> int:
         """Bytes that its processes fill, as far as it takes to know whether that is too much.
@@ -409,6 +462,9 @@ class Sandbox:
             # With the first process of its namespace the kernel ends all the others.
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._first, signal.SIGKILL)
+            with contextlib.suppress(FileNotFoundError):  # it was closed meanwhile
+                if group := self._group:
+                    group.kill()
         elif self._process is not None and self._process.poll() is None:
             if os.name == "posix":
                 with contextlib.suppress(ProcessLookupError):
@@ -440,6 +496,8 @@ class Sandbox:
             return self._parse(reply, number, most, time.monotonic() - started)
         except wire.WireError as error:
             self._stop(SandboxProtocolError(f"an answer that is no answer: {error}"))
+        except MemoryError:  # here, where a part of the answer may still be in the pipe
+            self._stop(SandboxProtocolError("an answer too large for the memory of the tests"))
         except (BrokenPipeError, EOFError):
             pass  # it ended: by the watchman, or by itself
         finally:
@@ -500,6 +558,8 @@ class Sandbox:
         return Reply(value, dict(zip(changed, args, strict=True)), output, None, seconds)
 
     def _last_words(self) -> str:
+        if self._group and self._group.oom_kills:
+            return self._too_full()
         try:
             status = self._process.wait(LAST_SECONDS)
         except subprocess.TimeoutExpired:

@@ -53,15 +53,17 @@ def missing() -> str | None:
     return None
 
 
-def command(program: str, limits: Limits, packages, info=None, rules=None) -> list[str]:
+def command(program: str, limits: Limits, packages, info=None, rules=None, hold=None) -> list[str]:
     """What runs worker.py or zygote.py in bubblewrap; to be completed by its settings.
 
-    info: where bwrap says which its first process is; rules: where it reads the seccomp filter
+    info: where bwrap says which its first process is; rules: where it reads the seccomp filter;
+    hold: what it waits for, in that first process, before it starts anything
     """
     bwrap = shutil.which("bwrap")
     if sys.platform != "linux" or bwrap is None:
         raise SandboxUnavailable(missing())
-    descriptors = [] if info is None else ["--info-fd", str(info), "--seccomp", str(rules)]
+    given = {"--info-fd": info, "--seccomp": rules, "--block-fd": hold}
+    descriptors = [part for name, fd in given.items() if fd is not None for part in (name, str(fd))]
     return [
         bwrap,
         *_isolation(CAPABILITIES[program]),
@@ -138,6 +140,9 @@ def _filesystem(program: str, limits: Limits, packages: list[Path]) -> list[str]
         if os.path.islink(link):
             args += ["--symlink", os.readlink(link), link]
     args += ["--symlink", "/proc/self/fd", "/dev/fd"]
+    if program == "worker":
+        # Or a process could say that others should end before it when the machine is out of memory.
+        args += ["--remount-ro", "/proc"]
     # Its own files in memory would be bounded by nothing.
     return [*args, "--remount-ro", "/", "--chdir", LAB]
 

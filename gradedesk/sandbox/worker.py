@@ -58,8 +58,9 @@ def limit(limits: dict) -> None:
         value = value if most == resource.RLIM_INFINITY else min(value, most)
         with contextlib.suppress(ValueError if sys.platform == "darwin" else ()):
             resource.setrlimit(what, (value, value))  # macOS knows no limit on memory
-    if os.path.exists("/proc/self/oom_score_adj"):
-        # Should the machine run short of memory, this goes before anything else does.
+    if not limits["isolated"] and os.path.exists("/proc/self/oom_score_adj"):
+        # Should the machine run short of memory, this goes before anything else does. In a sandbox
+        # /proc is read-only, and this done before.
         with open("/proc/self/oom_score_adj", "w") as file:
             file.write("1000")
     if limits["uid"]:

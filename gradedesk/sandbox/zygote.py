@@ -31,7 +31,7 @@ NEWNS, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET = (
     0x20000000,
     0x40000000,
 )
-NOSUID, NODEV, NOEXEC, BIND, REC, PRIVATE = 2, 4, 8, 0x1000, 0x4000, 0x40000  # of mount(2)
+RDONLY, NOSUID, NODEV, NOEXEC, BIND, REC, PRIVATE = 1, 2, 4, 8, 0x1000, 0x4000, 0x40000  # mount(2)
 SET_DUMPABLE, SET_SECCOMP, DROP_BOUND, SET_NO_NEW_PRIVS = 4, 22, 24, 38  # of prctl(2)
 CAPABILITIES = 0x20080522  # version 3 of capset(2)
 REAP_MS = 500
@@ -82,6 +82,8 @@ def start(settings, fds):
             os.dup2(fd, number)
         os.closerange(CONTROL + 1, os.sysconf("SC_OPEN_MAX"))
         control = socket.socket(fileno=CONTROL)
+        with open("/proc/self/oom_score_adj", "w") as file:
+            file.write("1000")  # before anything else, should the machine run short of memory
         separate(as_root=bool(settings["uid"]))
         if os.fork():
             os._exit(0)
@@ -92,6 +94,8 @@ def start(settings, fds):
         first = os.pidfd_open(os.getpid())
         socket.send_fds(control, [b"ready"], [first])
         os.close(first)
+        if not os.read(CONTROL, 2):  # when the desk has put us into a group
+            os._exit(1)
         pid = os.fork()
     except BaseException as error:
         os.write(CONTROL, str(error).encode()[:500])
@@ -119,7 +123,7 @@ def separate(as_root):
 
 
 def furnish(folders, size):
-    """Empty folders in memory, and a /proc with nobody else in it."""
+    """Empty folders in memory, and a read-only /proc with nobody else in it."""
     call("mount", b"none", b"/", None, REC | PRIVATE, None)
     below = [(path, os.open(path, os.O_PATH)) for path in mounted_below(folders)]
     for folder in folders:
@@ -129,7 +133,7 @@ def furnish(folders, size):
         os.makedirs(path, exist_ok=True)
         call("mount", f"/proc/self/fd/{fd}".encode(), path.encode(), None, BIND | REC, None)
         os.close(fd)
-    call("mount", b"proc", b"/proc", b"proc", NOSUID | NODEV | NOEXEC, None)
+    call("mount", b"proc", b"/proc", b"proc", RDONLY | NOSUID | NODEV | NOEXEC, None)
     os.chdir(folders[-1])
 
 
