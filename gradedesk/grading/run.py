@@ -29,9 +29,12 @@ from gradedesk.grading.outcome import Event, first_line, outcome_of
 from gradedesk.lab import MANUAL_STUB, Lab, LabError
 from gradedesk.plain import plain
 from gradedesk.results.result import ManualAnswer, Result, TestOutcome
-from gradedesk.sandbox import Limits
+from gradedesk.sandbox import Limits, cgroup
 from gradedesk.sandbox.box import PATIENCE
 
+RAN_OUT = "ran out of "  # how what ended a process begins if what it told so far counts
+ROOM = 64 << 20  # bytes of a trusted process's group beyond what is known of it
+LAST_SECONDS = 10.0  # for a process that has closed its channel to end by itself
 GRACE = 30.0  # seconds that the trusted side has on top of the submission's own
 
 
@@ -131,9 +134,9 @@ def _collect(result: Result, lab: Lab, events: list[Event], ended: str, hidden: 
             result.tests.append(outcomes.get(cell.grade_id, not_run))
     if "error" in said or not said.get("finished"):
         result.note = said.get("error") or f"The grading process {ended}."
-        if "problems" in said and "error" not in said and ended == "ran out of time":
+        if "problems" in said and "error" not in said and ended.startswith(RAN_OUT):
             result.status = "partly"
-            result.note = "The tests themselves ran out of time on what the student's code gave."
+            result.note = f"The tests themselves {ended} on what the student's code gave."
         return
     stopped = [test for test in result.tests if test.outcome in ("timeout", "died", "not-run")]
     if stopped:
@@ -197,6 +200,11 @@ class _Trusted:
             env=env,
             start_new_session=True,
         )
+        self.group: cgroup.Group | None = None
+        self.bounded = False
+        with contextlib.suppress(cgroup.Unavailable, OSError):
+            self.group = cgroup.find().make("trusted")
+            self.group.add(self.process.pid)  # alone yet, since it waits for its first job
 
     @classmethod
     def take(cls, lab: Event, hash_seed: int) -> "_Trusted":
@@ -227,23 +235,47 @@ class _Trusted:
                 with contextlib.suppress(ValueError):  # half a line of a process that was killed
                     event = json.loads(line)
                     events.append(event)
-                    if (code := event.pop("ended", None)) is not None:
+                    if "ended" in event:
+                        code = event.pop("ended")  # of its fork
                         break
+                    if "most" in event:
+                        self._bound(event.pop("most"))
                     if "cold" in event:
                         _cold[:] = [event.pop("cold")]
+            else:  # it has ended, or is about to
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    self.process.wait(LAST_SECONDS)
         finally:
             timer.cancel()
             _running.discard(self)
             said = self._said()
-            if code is not None and not late.is_set() and not _stopped.is_set():
+            # Nobody else would kill it: the kernel has, and of a group perhaps but a part.
+            full = self._full()
+            short = full or -signal.SIGKILL in (code, self.process.poll())
+            if code is not None and not short and not late.is_set() and not _stopped.is_set():
                 _idle.append(self)
             else:
-                code = self.close()
+                ended = self.close()
+                code = ended if code is None else code
         if _stopped.is_set():
             raise KeyboardInterrupt
         if late.is_set():
-            return events, "ran out of time"
+            return events, f"{RAN_OUT}time"
+        if short:
+            return events, f"{RAN_OUT}memory" + ("" if full else " (it seems)")
         return events, f"ended with code {code}{said}"
+
+    def _bound(self, most: int) -> None:
+        """The second bound on the memory of tests, which there is no way around.
+
+        A fork may write to all that it shares, and fill `most` bytes besides.
+        """
+        if self.group and not self.bounded:
+            self.group.bound(2 * self.group.memory + most + ROOM)
+            self.bounded = True
+
+    def _full(self) -> bool:
+        return self.group is not None and self.group.oom_kills > 0
 
     def _said(self) -> str:
         """The last line on standard error, which begins anew with each job."""
@@ -266,6 +298,9 @@ class _Trusted:
             self.process.stdin.close()
         self.process.stdout.close()
         code = self.process.wait()
+        if self.group:
+            self.group.close()
+            cgroup.find().sweep()  # the folder of its own groups
         self.errors.close()
         shutil.rmtree(self.folder, ignore_errors=True)
         return code

@@ -33,6 +33,7 @@ from gradedesk.sandbox import (
 from gradedesk.sandbox.box import PATIENCE
 
 STRIKES = 2  # sandboxes that one question may use up by its tests; its cell may end one more
+TOO_LARGE = "What the answer gives is too large: comparing it takes more memory than there is."
 STORED = 20_000  # characters of an answer or its output in the result
 
 
@@ -313,6 +314,9 @@ class Runner:
             return outcome_of(cell, "failed", said, authored(cell, error, file))
         except (Exception, SystemExit) as error:
             said = f"{type(error).__name__}: {error}"
+            if isinstance(error, MemoryError) or "can't allocate memory" in said:  # PyTorch's own
+                self.alone.replies.clear()  # they may be large, too
+                return outcome_of(cell, "failed", TOO_LARGE)
             told = "The answer has a type or a shape that the test cannot use"
             student = f"{told}." if cell.hidden else None
             return outcome_of(cell, "failed", f"{told} ({said})", student)

@@ -31,9 +31,15 @@ from gradedesk.grading.runner import STORED, GraderError, Runner, needed_setup
 from gradedesk.imports import absent, imported, own_packages
 from gradedesk.lab import Lab
 from gradedesk.plain import plain
-from gradedesk.sandbox import Limits, SandboxError
+from gradedesk.sandbox import Limits, SandboxError, cgroup
 from gradedesk.sandbox.warm import Zygote
 
+try:
+    import resource
+except ImportError:  # Windows, which has no such limits
+    resource = None
+
+OWN_BYTES = 512 << 20  # that this process may fill besides what a test may: replies, threads
 PR_SET_PDEATHSIG = 1  # of prctl(2)
 
 
@@ -57,11 +63,13 @@ def _serve(told: BinaryIO, folder: str) -> None:
         job = json.loads(line)
         if not sandbox or "zygote" in sandbox and not sandbox["zygote"].alive:
             sandbox, cold = _prepare(job)
-            if cold:
-                _tell(told, {"cold": cold})
+            most = job["limits"]["memory_bytes"] + OWN_BYTES
+            _tell(told, {"most": most} | ({"cold": cold} if cold else {}))
         if "zygote" not in sandbox:
             return _work(job, sandbox, told, folder)
         ended = _forked(job, sandbox, told, folder)
+        with contextlib.suppress(cgroup.Unavailable):
+            cgroup.find().clear()  # what a fork that was killed could not remove
         told.write(b"\n")  # it may have been killed within a line
         _tell(told, {"ended": ended})
 
@@ -72,12 +80,12 @@ def _prepare(job: Event) -> tuple[Event, str]:
     sources = [cell.source for cell in lab.kind("setup") + lab.answers]
     names = sorted(set().union(*map(imported, sources)))
     sandbox = {"packages": own_packages(lab), "imports": names, "isolated": job["isolated"]}
-    if not job["warm"]:
-        return sandbox, ""
     for cell in needed_setup(lab) + lab.tests:
         for name in imported(cell.source):
             with contextlib.suppress(Exception):  # it fails again in its cell, which says so
                 importlib.import_module(name)
+    if not job["warm"]:
+        return sandbox, ""
     if threading.active_count() > 1 or len(os.listdir("/proc/self/task")) > 1:
         return sandbox, "the lab's tests import what starts threads"
     gc.freeze()  # else the collector would write to, and so copy, what all forks share
@@ -114,6 +122,20 @@ def _work(job: Event, sandbox: Event, told: BinaryIO, folder: str) -> None:
         _tell(told, event)
 
 
+def _bound(memory: int) -> None:
+    """A test that fills more than `memory` bytes, on top of what is there now, gets a MemoryError.
+
+    What a student's code returns is bounded, and what a test makes of it is not: two vectors,
+    compared each with each, are a matrix.
+    """
+    with contextlib.suppress(OSError):  # no Linux, no such sum
+        with open("/proc/self/status", encoding="ascii", errors="replace") as file:
+            lines = dict(line.split(":", 1) for line in file)
+        most = (int(lines["VmData"].split()[0]) << 10) + memory
+        _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+        resource.setrlimit(resource.RLIMIT_DATA, (most, hard))
+
+
 def _grade(job: Event, sandbox: Event) -> Iterator[Event]:
     lab = Lab.from_dict(job["lab"])
     found = read_submission(base64.b64decode(job["data"]), lab)
@@ -126,7 +148,9 @@ def _grade(job: Event, sandbox: Event) -> Iterator[Event]:
     for name, data in lab.files.items():
         Path(name).parent.mkdir(parents=True, exist_ok=True)
         Path(name).write_bytes(data)
-    runner = Runner(lab, found.answers, Limits(**job["limits"]), sandbox)
+    limits = Limits(**job["limits"])
+    _bound(limits.memory_bytes + OWN_BYTES)
+    runner = Runner(lab, found.answers, limits, sandbox)
     try:
         yield from runner.events(job["hidden"])
         yield {"finished": True}

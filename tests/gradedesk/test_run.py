@@ -15,7 +15,8 @@ from classroom import SECRET, F, busy, cell, outcomes, wait_until
 
 from gradedesk import sandbox
 from gradedesk.grading import run
-from gradedesk.grading.runner import STORED
+from gradedesk.grading.runner import STORED, TOO_LARGE
+from gradedesk.sandbox import cgroup
 from gradedesk.trial.maker import Maker
 from tools.lab_runs import TESTED
 
@@ -273,6 +274,67 @@ def test_a_trusted_process_that_hangs_is_killed_from_outside(small, monkeypatch)
     result = small(cells, {"q1": F}, {"total_seconds": 5.0 * busy()})
     assert outcomes(result) == {"q1-a": "passed", "q1-b": "not-run"}
     assert result.status == "partly" and result.points == 1 and "ran out of time" in result.note
+
+
+# 4 MB from the student; each with each, 2 TB for the test.
+ROOMY = {"cell_seconds": 200.0, "memory_bytes": 256 << 20}  # of time
+LARGE = "import numpy as np\ndef f(x):\n    return np.zeros(500_000) + x"
+
+
+@pytest.mark.parametrize("warm", [False, True], ids=["cold", "warm"])
+@pytest.mark.parametrize("module", ["numpy", "torch"])
+def test_an_answer_too_large_to_compare_costs_its_own_test_only(small, module, warm):
+    given = "f(1)" if module == "numpy" else "torch.as_tensor(f(1))"
+    compare = f"import {module}\na = {given}\nassert (a[:, None] == a[None, :]).all()"
+    fill = "kept = []\nwhile True: kept.append(bytearray(64 << 20))"
+    cells = [
+        cell("import numpy as np", "s1", "setup"),
+        cell(F, "q1", "answer"),
+        cell(compare, "q1-a", "test", 1),
+        cell(fill, "q1-b", "test", 1),
+        cell("assert f(1)[0] == 1, 'x'", "q1-c", "test", 1),
+    ]
+    result = small(cells, {"q1": LARGE}, ROOMY, warm=warm)
+    assert outcomes(result) == {"q1-a": "failed", "q1-b": "failed", "q1-c": "passed"}
+    assert [test.message for test in result.tests] == [TOO_LARGE, TOO_LARGE, ""]
+    assert result.status == "graded" and result.points == 1
+
+
+@pytest.mark.parametrize("warm", [False, True], ids=["cold", "warm"])
+def test_tests_that_the_system_ends_keep_what_they_told(small, warm):
+    cells = [
+        cell(F, "q1", "answer"),
+        cell("assert f(1) == 2, 'x'", "q1-a", "test", 1),
+        cell("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)", "q1-b", "test", 1),
+    ]
+    for _ in range(2):
+        result = small(cells, {"q1": F}, warm=warm)
+        assert outcomes(result) == {"q1-a": "passed", "q1-b": "not-run"}
+        assert result.status == "partly" and result.points == 1
+        assert "ran out of memory (it seems)" in result.note
+
+
+@pytest.mark.skipif(bool(cgroup.available()), reason=f"no groups: {cgroup.available()}")
+@pytest.mark.parametrize("warm", [False, True], ids=["cold", "warm"])
+def test_memory_of_the_tests_that_only_their_group_counts(small, warm):
+    """Shared memory: no limit of a process's own counts it."""
+    fill = """
+import mmap
+kept = []
+while True:
+    kept.append(mmap.mmap(-1, 16 << 20))
+    kept[-1].write(bytes(16 << 20))
+"""
+    cells = [
+        cell(F, "q1", "answer"),
+        cell("assert f(1) == 2, 'x'", "q1-a", "test", 1),
+        cell(fill, "q1-b", "test", 1),
+    ]
+    result = small(cells, {"q1": F}, ROOMY, warm=warm)
+    assert outcomes(result) == {"q1-a": "passed", "q1-b": "not-run"}
+    assert result.status == "partly" and result.points == 1
+    assert "ran out of memory on" in result.note
+    assert small(cells[:2], {"q1": F}, warm=warm).points == 1
 
 
 def test_it_takes_its_own_folder_with_it_and_no_other(tmp_path):
