@@ -93,10 +93,6 @@ class Group:
         for folder in self._each():
             (folder / "cgroup.procs").write_text(str(pid))
 
-    @property
-    def bounds_processes(self) -> bool:
-        return self._has("pids.max")
-
     def processes(self) -> list[int]:
         return _processes(self._folders["memory"])
 

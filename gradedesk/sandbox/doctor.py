@@ -28,6 +28,7 @@ from gradedesk.sandbox import (
     SandboxError,
     SandboxProtocolError,
     SandboxTimeout,
+    cgroup,
 )
 from gradedesk.sandbox.bwrap import ELSEWHERE, HERE, INSTALL
 from gradedesk.sandbox.seccomp import MACHINES
@@ -44,6 +45,11 @@ SMALL = Limits(
     file_bytes=4 * MB,
     output_bytes=10_000,
     reply_bytes=1 * MB,
+)
+HELD = 2 * SMALL.memory_bytes  # what the attempts on memory would hold
+NOT_PROMISED = (
+    "that memory is bounded which no process shows, such as what waits in sockets, nor what "
+    "several processes fill within a moment"
 )
 REPORT = "do not grade with it, and report this as a fault of gradedesk"
 
@@ -62,7 +68,7 @@ def checks(desk: Path | str = ".") -> list[Check]:
 
     desk: where submissions and results are to lie
     """
-    found = [_system(), _bubblewrap(), _python(), _user(), _disk(Path(desk)), _memory()]
+    found = [_system(), _bubblewrap(), _python(), _user(), _disk(Path(desk)), _memory(), _groups()]
     reason = sandbox.available()
     if reason is not None:
         why, _, mend = reason.rpartition(": ")
@@ -81,7 +87,8 @@ def checks(desk: Path | str = ".") -> list[Check]:
 def attempts(make: Callable[[Limits], Sandbox] = Sandbox) -> list[Check]:
     """Each way out that we know of, tried in a sandbox that `make` makes."""
     with _outside() as outside:
-        return [_try(attempt, make, outside) for attempt in ATTEMPTS]
+        tried = ATTEMPTS if cgroup.available() else ATTEMPTS + COUNTED
+        return [_try(attempt, make, outside) for attempt in tried]
 
 
 def _system() -> Check:
@@ -136,6 +143,17 @@ def _memory() -> Check:
     ok = free >= need
     mend = "" if ok else f"each job may take {need // MB:,} MB: close other programs, or --jobs 1"
     return Check("memory", ok, f"{free // MB:,} MB free, {os.cpu_count()} processors", mend)
+
+
+def _groups() -> Check:
+    """No fault where there are none: then memory is bounded as far as processes show it."""
+    why = cgroup.available()
+    if why is None:
+        place = cgroup.find()
+        where = place.folders["memory"].parent
+        return Check("control groups", True, f"version {place.version}, in {where}", "")
+    said = f"none: {why}. Not promised then: {NOT_PROMISED}. To have them, {cgroup.HOW}"
+    return Check("control groups", True, said, "")
 
 
 class Outside(NamedTuple):
@@ -371,6 +389,94 @@ got = True
     return f"eight processes filled {2 * most // MB:,} MB, and kept it for 30 s"
 
 
+# Memory that none of a sandbox's processes shows, so that nothing but a control group counts it.
+# Where the system calls for it are refused, that is as good.
+
+
+def _hold_memory_that_is_not_mapped(make, outside):
+    """Shared by processes, and dropped from their tables of pages as soon as it is filled."""
+    return _held(
+        make,
+        """
+import mmap
+kept = []
+while got < HELD:
+    kept.append(mmap.mmap(-1, 1 << 20, mmap.MAP_SHARED | mmap.MAP_ANONYMOUS))
+    kept[-1].write(bytes(1 << 20))
+    kept[-1].madvise(mmap.MADV_DONTNEED)
+    got += 1 << 20
+""",
+    )
+
+
+def _hold_memory_in_pipes(make, outside):
+    """A pipe keeps the whole of a huge page that a few bytes of it were taken from."""
+    return _held(
+        make,
+        """
+import ctypes, mmap, os
+libc = ctypes.CDLL(None, use_errno=True)
+HUGE = 2 << 20
+kept = []
+while got < HELD:
+    kept.append(os.pipe())
+    for _ in range(16):
+        pages = mmap.mmap(-1, 2 * HUGE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        pages.madvise(mmap.MADV_HUGEPAGE)
+        start = -ctypes.addressof(ctypes.c_char.from_buffer(pages)) % HUGE
+        pages[start : start + HUGE] = bytes(HUGE)
+        first = ctypes.addressof(ctypes.c_char.from_buffer(pages)) + start
+        part = (ctypes.c_size_t * 2)(first, 4096)  # struct iovec
+        if libc.vmsplice(kept[-1][1], part, ctypes.c_size_t(1), 2) != 4096:
+            raise OSError(ctypes.get_errno(), "vmsplice")
+        got += HUGE
+""",
+    )
+
+
+def _hold_memory_in_sockets(make, outside):
+    """What was sent and is never received."""
+    return _held(
+        make,
+        f"""
+import os, socket, time
+sent, sends = os.pipe()
+for _ in range({SMALL.processes - 4}):
+    if os.fork() == 0:
+        kept, mine = [], 0
+        try:
+            while mine < HELD // {SMALL.processes - 4}:
+                kept.append(socket.socketpair())
+                for end in kept[-1]:
+                    end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 30)
+                    end.setblocking(False)
+                    try:
+                        while True:
+                            mine += end.send(bytes(1 << 16))
+                    except BlockingIOError:
+                        pass
+        except OSError:
+            pass
+        os.write(sends, mine.to_bytes(8, "little"))
+        time.sleep(600)
+for _ in range({SMALL.processes - 4}):
+    got += int.from_bytes(os.read(sent, 8), "little")
+""",
+    )
+
+
+def _held(make, source: str) -> str | None:
+    """Code that counts in `got` what it holds, until that is HELD or it is refused."""
+    source = "".join(f"    {line}\n" for line in source.splitlines())
+    source = f"got, HELD = 0, {HELD}\ntry:\n{source}except (OSError, MemoryError):\n    pass"
+    slow = dataclasses.replace(SMALL, cell_seconds=120, total_seconds=150)  # as above
+    try:
+        got = _answer(make, source, slow)
+    except SandboxDied as error:
+        return None if "of memory" in str(error) else str(error)
+    return f"held {got // MB:,} MB" if got > 1.5 * SMALL.memory_bytes else None
+
+
 def _fill_the_disk(make, outside):
     got = _answer(
         make,
@@ -471,4 +577,9 @@ ATTEMPTS = (
     _outlive_the_desk,
     _use_endless_time,
     _forge_an_answer,
+)
+COUNTED = (
+    _hold_memory_that_is_not_mapped,
+    _hold_memory_in_pipes,
+    _hold_memory_in_sockets,
 )

@@ -1,5 +1,6 @@
 """Control groups: memory counts, mapped or not, and whoever is in a group ends with it."""
 
+import dataclasses
 import os
 import select
 import signal
@@ -9,17 +10,19 @@ from pathlib import Path
 
 import pytest
 
-from gradedesk.sandbox import cgroup
+from gradedesk import sandbox
+from gradedesk.sandbox import Limits, Sandbox, SandboxDied, cgroup, doctor, seccomp
+from gradedesk.sandbox.warm import Zygote
 
-WHY_NOT = cgroup.available()
+NO_SANDBOX = sandbox.available()
+isolated = pytest.mark.skipif(NO_SANDBOX is not None, reason=str(NO_SANDBOX))
+groups = pytest.mark.groups  # left out where there are none: see conftest.py
 MB = 1 << 20
 LIMIT = 64 * MB
 
 
 @pytest.fixture
 def group():
-    if WHY_NOT:
-        pytest.skip(f"no control groups here: {WHY_NOT}")
     with cgroup.find().make("test", LIMIT, 16) as group:
         yield group
 
@@ -56,6 +59,7 @@ def fill(size):
 """
 
 
+@groups
 def test_memory_that_is_not_mapped_counts(group):
     source = f"{UNMAPPED}\nfill(32 << 20)\nprint('full', flush=True)\nsys.stdin.readline()"
     process = start(group, source)
@@ -65,6 +69,7 @@ def test_memory_that_is_not_mapped_counts(group):
     assert said(process) == ("", 0)
 
 
+@groups
 @pytest.mark.parametrize("fill", ["fill(128 << 20)", "kept = bytearray(b'x') * (128 << 20)"])
 def test_what_fills_more_than_its_limit_is_ended(group, fill):
     assert said(start(group, f"{UNMAPPED}\n{fill}\nprint('held it')")) == ("", -signal.SIGKILL)
@@ -72,6 +77,7 @@ def test_what_fills_more_than_its_limit_is_ended(group, fill):
     assert group.peak <= LIMIT
 
 
+@groups
 def test_several_processes_fill_one_limit(group):
     source = f"""
 import os
@@ -91,9 +97,8 @@ os.wait()
     assert group.peak <= LIMIT
 
 
+@groups
 def test_no_more_processes_than_its_limit(group):
-    if not group.bounds_processes:
-        pytest.skip("processes are not counted here")
     source = """
 import os
 started = 0
@@ -112,9 +117,8 @@ except OSError as error:
     process.communicate()
 
 
+@groups
 def test_time_counts_of_a_process_that_nobody_waits_for(group):
-    if group.processor_seconds is None:
-        pytest.skip("processor time is not counted here")
     source = """
 import os, signal, time
 signal.signal(signal.SIGCHLD, signal.SIG_IGN)
@@ -131,6 +135,7 @@ print(time.process_time() < 0.2)
     assert group.processor_seconds >= 0.2
 
 
+@groups
 def test_who_left_its_parents_ends_with_the_group(group):
     source = """
 import os
@@ -156,6 +161,7 @@ if os.fork() == 0:
         _ = group.memory
 
 
+@groups
 def test_an_empty_group_ends_at_once_and_twice(group):
     group.close()
     group.close()
@@ -178,6 +184,7 @@ def other():
     return process, Path(process.stdout.readline().strip())
 
 
+@groups
 def test_what_a_killed_process_left_is_removed_and_a_living_one_keeps_its_own(group):
     (dead, left), (living, kept) = other(), other()
     assert left.exists() and kept.exists()
@@ -191,6 +198,7 @@ def test_what_a_killed_process_left_is_removed_and_a_living_one_keeps_its_own(gr
     assert living.returncode == 0 and not kept.exists()
 
 
+@groups
 def test_a_process_with_a_group_makes_its_own_beside_it(group):
     """Its limit, and its end, must not be theirs."""
     source = f"sys.path[:] = {sys.path!r}\n{OTHER}"
@@ -232,6 +240,7 @@ V1 = "31 23 0:27 {root} /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory"
         ("4:cpu,cpuacct:/", V1.format(root="/"), "memory", None),
     ],
 )
+@groups
 def test_our_own_group_is_found_in_what_is_mounted(groups, mount, name, own):
     other = "22 1 0:21 / /proc rw shared:5 - proc proc rw"
     found, top = cgroup._hierarchies(groups, f"{other}\n{mount}")
@@ -248,3 +257,100 @@ def test_our_own_group_is_found_in_what_is_mounted(groups, mount, name, own):
 )
 def test_groups_do_not_lie_in_the_groups_of_a_desk(folder, above):
     assert cgroup._above_ours(Path(folder)) == Path(above)
+
+
+# A sandbox in its group.
+
+LIMITS = Limits(cell_seconds=600, total_seconds=900, memory_bytes=128 * MB, file_bytes=1 * MB)
+
+
+@pytest.fixture(scope="module")
+def zygote():
+    with Zygote() as zygote:
+        yield zygote
+
+
+@pytest.fixture(params=["cold", "warm"])
+def make(request):
+    """Makes a Sandbox, of either kind."""
+    options = {"zygote": request.getfixturevalue("zygote")} if request.param == "warm" else {}
+    return lambda limits=LIMITS: Sandbox(limits, **options)
+
+
+@pytest.fixture
+def any_call(monkeypatch):
+    """No filter of system calls: what then holds is the group alone."""
+    monkeypatch.setattr(seccomp, "rules", lambda: bytes.fromhex("0600 0000 0000 ff7f"))
+    monkeypatch.setattr(doctor, "SMALL", dataclasses.replace(LIMITS, processes=16))
+    monkeypatch.setattr(doctor, "HELD", 2 * LIMITS.memory_bytes)
+
+
+@isolated
+@groups
+@pytest.mark.parametrize("attempt", doctor.COUNTED, ids=lambda attempt: attempt.__name__)
+def test_memory_that_no_process_shows_is_bounded(make, any_call, attempt):
+    assert attempt(make, None) is None
+
+
+@isolated
+@groups
+def test_a_full_sandbox_says_so(make, any_call):
+    with make() as box, pytest.raises(SandboxDied, match="^filled more than 128 MB of memory$"):
+        box.exec(f"{UNMAPPED}\nfill(256 << 20)")
+
+
+@isolated
+@groups
+def test_of_a_full_sandbox_not_only_the_fattest_process_ends(make, any_call):
+    source = f"""
+import os, time
+if os.fork() == 0:
+    {UNMAPPED.replace(chr(10), chr(10) + "    ")}
+    fill(256 << 20)
+os.wait()
+time.sleep(600)
+"""
+    with make() as box, pytest.raises(SandboxDied, match="of memory"):
+        box.exec(source)
+
+
+@isolated
+def test_without_a_group_such_memory_is_not_seen(make, any_call, monkeypatch):
+    """So that the tests above would fail without one."""
+
+    def find():
+        raise cgroup.Unavailable("not today")
+
+    monkeypatch.setattr(cgroup, "find", find)
+    assert doctor._hold_memory_that_is_not_mapped(make, None) == "held 256 MB"
+
+
+@isolated
+@groups
+def test_a_sandbox_is_in_its_group_from_its_first_step_and_leaves_none(make):
+    with make() as box:
+        folder = box._group._folders["memory"]
+        inside = len([name for name in os.listdir(box._proc) if name.isdigit()])
+        assert len(box._group.processes()) == inside == 2  # the first, and worker.py
+        assert box._group.oom_kills == 0
+        used = box.processor_seconds
+        assert box.exec("import time\nwhile time.process_time() < 0.3: pass").ok
+        assert box.processor_seconds > used
+    assert not folder.exists()
+    assert box.processor_seconds > used  # still known
+
+
+@isolated
+def test_a_sandbox_goes_first_when_the_machine_runs_short_and_cannot_change_that(make):
+    source = """
+import subprocess, sys
+write = "open('/proc/self/oom_score_adj', 'w').write('0')"
+tried = subprocess.run([sys.executable, "-S", "-c", write], capture_output=True, text=True)
+got = [open("/proc/self/oom_score_adj").read(), tried.stderr.splitlines()[-1]]
+def answer():
+    return got
+"""
+    with make() as box:
+        assert box.exec(source).ok
+        adjusted, said = box.call("answer").value
+    assert adjusted == "1000\n" and "Read-only file system" in said

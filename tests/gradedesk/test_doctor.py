@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from gradedesk import sandbox
-from gradedesk.sandbox import Sandbox, doctor
+from gradedesk.sandbox import Sandbox, cgroup, doctor
 from gradedesk.sandbox.bwrap import INSTALL
 
 WHY_NOT = sandbox.available()
@@ -16,7 +16,8 @@ isolated = pytest.mark.skipif(WHY_NOT is not None, reason=str(WHY_NOT))
 def test_this_machine_can_grade(tmp_path):
     found = doctor.checks(tmp_path / "grading")
     assert not [check for check in found if not check.ok and check.name not in ("disk", "memory")]
-    assert len(found) == 8 + 2 * len(doctor.ATTEMPTS)
+    counted = () if cgroup.available() else doctor.COUNTED
+    assert len(found) == 9 + 2 * len(doctor.ATTEMPTS + counted)
     assert {check.name: check.detail for check in found}["warm workers"] == "fork"
     assert all(check.detail and not check.mend for check in found if check.ok)
 
@@ -60,6 +61,13 @@ def test_no_warm_workers_is_no_fault(monkeypatch):
     monkeypatch.setattr(doctor, "ATTEMPTS", ())
     last = doctor.checks()[-1]
     assert last == ("warm workers", True, "not here: unshare: Operation not permitted", "")
+
+
+def test_where_there_are_no_groups_it_says_what_is_not_promised(monkeypatch):
+    monkeypatch.setattr(cgroup, "available", lambda: "/sys/fs/cgroup: Read-only file system")
+    check = doctor._groups()
+    assert check.ok and check.detail.startswith("none: /sys/fs/cgroup: Read-only file system. Not")
+    assert "systemd-run" in check.detail
 
 
 def test_no_bubblewrap(monkeypatch):

@@ -16,7 +16,6 @@ from classroom import SECRET, F, busy, cell, outcomes, wait_until
 from gradedesk import sandbox
 from gradedesk.grading import run
 from gradedesk.grading.runner import STORED, TOO_LARGE
-from gradedesk.sandbox import cgroup
 from gradedesk.trial.maker import Maker
 from tools.lab_runs import TESTED
 
@@ -314,7 +313,7 @@ def test_tests_that_the_system_ends_keep_what_they_told(small, warm):
         assert "ran out of memory (it seems)" in result.note
 
 
-@pytest.mark.skipif(bool(cgroup.available()), reason=f"no groups: {cgroup.available()}")
+@pytest.mark.groups
 @pytest.mark.parametrize("warm", [False, True], ids=["cold", "warm"])
 def test_memory_of_the_tests_that_only_their_group_counts(small, warm):
     """Shared memory: no limit of a process's own counts it."""
