@@ -439,7 +439,7 @@ def _hold_memory_in_sockets(make, outside):
     return _held(
         make,
         f"""
-import os, socket, time
+import contextlib, os, socket, time
 sent, sends = os.pipe()
 for _ in range({SMALL.processes - 4}):
     if os.fork() == 0:
@@ -448,7 +448,8 @@ for _ in range({SMALL.processes - 4}):
             while mine < HELD // {SMALL.processes - 4}:
                 kept.append(socket.socketpair())
                 for end in kept[-1]:
-                    end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 30)
+                    with contextlib.suppress(OSError):
+                        end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 30)
                     end.setblocking(False)
                     try:
                         while True:

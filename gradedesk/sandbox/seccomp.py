@@ -101,6 +101,9 @@ ONLY = {
     # PR_SET_NAME, PR_GET_NAME, PR_CAPBSET_READ, PR_SVE_GET_VL, PR_SET_VMA
     "prctl": (0, (15, 16, 23, 51, 0x53564D41), errno.EINVAL),
     "prlimit64": (0, (0,), errno.EPERM),  # of the process itself
+    # What a server sets, and how long to wait. Not how much a socket may keep for nobody.
+    # SO_REUSEADDR, SO_KEEPALIVE, SO_PASSCRED, SO_RCVTIMEO and SO_SNDTIMEO, old and new
+    "setsockopt": (2, (2, 9, 16, 20, 21, 66, 67), errno.ENOPROTOOPT),
     # AF_UNIX. There is no network inside, and the kernel's is large.
     "socket": (0, (1,), errno.EAFNOSUPPORT),
     "socketpair": (0, (1,), errno.EAFNOSUPPORT),
