@@ -15,6 +15,7 @@ import secrets
 import select
 import shutil
 import signal
+import socket
 import struct
 import subprocess
 import sys
@@ -38,7 +39,6 @@ from gradedesk.sandbox.limits import Limits
 from gradedesk.sandbox.processes import (
     ended,
     filled,
-    first_process,
     free_user,
     plain_seconds,
     resident,
@@ -106,7 +106,7 @@ class Sandbox:
     Where there are control groups, it has one of its own from before its first step, which bounds
     what it holds in all: its memory, mapped or not, and its folders. Elsewhere a watchman looks.
 
-    It ends with the thread that made it, and by any SandboxError: make another one then.
+    It ends with the process that made it, and by any SandboxError: make another one then.
     """
 
     def __init__(
@@ -236,6 +236,8 @@ class Sandbox:
     def close(self) -> None:
         """End it. When this returns, none of its processes is left (isolated ones)."""
         if self._process is None:
+            if self._control is not None:
+                self._control.close()
             return
         self._kill()
         self._stopping.set()
@@ -285,35 +287,20 @@ class Sandbox:
         if os.getuid() == 0:
             settings["uid"] = free_user()
         self._make_group()
-        info, info_write = os.pipe()
-        rules, rules_write = os.pipe()
-        hold, go = os.pipe()
-        try:
-            os.write(rules_write, seccomp.rules())
-            os.close(rules_write)
-            rules_write = None
-            started = bwrap.command("worker", self.limits, packages, info_write, rules, hold)
+        self._control, control = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with control, open(os.memfd_create("rules"), "w+b", buffering=0) as rules:
+            rules.write(seccomp.rules())
+            rules.seek(0)
+            fds = control.fileno(), rules.fileno()
+            settings["control"] = control.fileno()
+            started = bwrap.command("worker", self.limits, packages, rules.fileno())
             # The environment of bwrap itself can be read from inside, in /proc/1/environ.
-            self._popen(
-                [*started, json.dumps(settings)], env={}, pass_fds=(info_write, rules, hold)
-            )
-            os.close(info_write)
-            info_write = None
-            self._first_pid = first_process(info)
-            if self._first_pid is not None:
-                with contextlib.suppress(ProcessLookupError):
-                    self._first = os.pidfd_open(self._first_pid)
-                    with contextlib.suppress(FileNotFoundError, PermissionError):
-                        # Should the machine run short of memory, this goes before anything else
-                        # does; inside, /proc is read-only. (A bwrap that root lends to all, which
-                        # old systems have, does not let us.)
-                        Path(f"/proc/{self._first_pid}/oom_score_adj").write_text("1000")
-                    self._enter_group()
-            os.write(go, b"go")
-        finally:
-            for fd in (info, info_write, rules, rules_write, hold, go):
-                if fd is not None:
-                    os.close(fd)
+            self._popen([*started, json.dumps(settings)], env={}, pass_fds=fds)
+        self._control.settimeout(self.limits.total_seconds)
+        with contextlib.suppress(TimeoutError, ConnectionError):
+            _, given, _, _ = socket.recv_fds(self._control, 100, 1)
+            if given:  # else it has ended, and its last words say why
+                self._take_first(*given)
 
     def _start_warm(self, settings, zygote):
         if os.getuid() == 0:
@@ -321,10 +308,20 @@ class Sandbox:
         settings |= {"folders": FOLDERS, "rules": seccomp.rules().hex()}
         self._make_group()
         self._process = zygote.fork(settings)
-        self._first, self._control = self._process.first, self._process.control
-        with open(f"/proc/self/fdinfo/{self._first}") as file:
+        self._control = self._process.control
+        self._take_first(self._process.first)
+
+    def _take_first(self, first: int):
+        """Know the sandbox's first process, by a file descriptor, and let it go on."""
+        self._first = first
+        with open(f"/proc/self/fdinfo/{first}") as file:
             lines = dict(line.split(":") for line in file)
         self._first_pid = int(lines["Pid"])
+        with contextlib.suppress(FileNotFoundError, PermissionError):
+            # Should the machine run short of memory, this goes before anything else does; inside,
+            # /proc is read-only. (A bwrap that root lends to all, which old systems have, does not
+            # let us; a zygote has done it.)
+            Path(f"/proc/{self._first_pid}/oom_score_adj").write_text("1000")
         self._enter_group()
         self._control.send(b"go")
 
@@ -465,6 +462,8 @@ class Sandbox:
             with contextlib.suppress(FileNotFoundError):  # it was closed meanwhile
                 if group := self._group:
                     group.kill()
+        elif self._control is not None:
+            self._control.close()  # who would be the first sees it, and ends
         elif self._process is not None and self._process.poll() is None:
             if os.name == "posix":
                 with contextlib.suppress(ProcessLookupError):

@@ -53,17 +53,15 @@ def missing() -> str | None:
     return None
 
 
-def command(program: str, limits: Limits, packages, info=None, rules=None, hold=None) -> list[str]:
+def command(program: str, limits: Limits, packages, rules=None) -> list[str]:
     """What runs worker.py or zygote.py in bubblewrap; to be completed by its settings.
 
-    info: where bwrap says which its first process is; rules: where it reads the seccomp filter;
-    hold: what it waits for, in that first process, before it starts anything
+    rules: where it reads the seccomp filter
     """
     bwrap = shutil.which("bwrap")
     if sys.platform != "linux" or bwrap is None:
         raise SandboxUnavailable(missing())
-    given = {"--info-fd": info, "--seccomp": rules, "--block-fd": hold}
-    descriptors = [part for name, fd in given.items() if fd is not None for part in (name, str(fd))]
+    descriptors = [] if rules is None else ["--seccomp", str(rules)]
     return [
         bwrap,
         *_isolation(CAPABILITIES[program]),
@@ -89,10 +87,12 @@ def _isolation(capabilities) -> list[str]:
         who += [part for name in capabilities for part in ("--cap-add", f"CAP_{name}")]
     else:
         who = ["--unshare-user", "--uid", str(USERS[0]), "--gid", str(USERS[0])]
+    # Our program is the first process, and ends with the desk. By --die-with-parent one half of
+    # bwrap would, too: if that is while it starts, its other half waits for ever.
     return [
         *who,
         *(f"--unshare-{kind}" for kind in kinds),
-        *("--hostname", "sandbox", "--new-session", "--die-with-parent"),
+        *("--hostname", "sandbox", "--new-session", "--as-pid-1"),
     ]
 
 
@@ -116,15 +116,7 @@ def _filesystem(program: str, limits: Limits, packages: list[Path]) -> list[str]
             raise ValueError(f"{package}: no folder of a Python package")
         shown[f"/packages/{package.resolve().name}"] = str(package.resolve())
     size = str(limits.file_bytes)
-    args = ["--proc", "/proc"]
-    if program == "worker":
-        # The first process, bwrap itself, is of the student's own user where we are not root, whose
-        # memory could be written to, and whose arguments name what outside is shown where inside.
-        # A zygote's sandboxes see neither; there the first process makes itself unreadable.
-        args += ["--size", "4096", "--perms", "0555", "--tmpfs", "/proc/1"]
-        args += ["--remount-ro", "/proc/1"]
-    args += ["--perms", "0755", "--dir", "/dev"]
-    made = {"/", "/dev", *FOLDERS}
+    args, made = ["--proc", "/proc", "--perms", "0755", "--dir", "/dev"], {"/", "/dev", *FOLDERS}
     for device in DEVICES:
         args += ["--dev-bind", f"/dev/{device}", f"/dev/{device}"]
     for folder in FOLDERS:  # first: the course itself may lie below /tmp

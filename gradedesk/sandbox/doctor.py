@@ -268,7 +268,7 @@ got = [name for name in os.listdir("/proc") if name.isdigit()]
     with contextlib.suppress(subprocess.TimeoutExpired):
         outside.process.wait(0.2)
         return "ended a process of the desk"
-    # Its own, and the one that bwrap keeps for the sandbox's end.
+    # Its own, and the first one, which sees to the sandbox's end.
     return f"saw processes that are not its own: {got}" if len(got) > 2 else None
 
 

@@ -1,7 +1,6 @@
 """What the kernel says of a sandbox's processes: which they are, their time and their memory."""
 
 import contextlib
-import json
 import os
 import secrets
 import select
@@ -23,14 +22,6 @@ def free_user() -> int:
     while (user := secrets.choice(USERS)) in taken:
         pass
     return user
-
-
-def first_process(info: int) -> int | None:
-    """The first process in the sandbox, which bwrap names; None if bwrap failed."""
-    text = b""
-    while part := os.read(info, 4096):
-        text += part
-    return json.loads(text)["child-pid"] if text else None
 
 
 def ended(process: int, seconds: float) -> bool:

@@ -82,7 +82,8 @@ ONLY = {
     "fadvise64": (3, (0, 1, 2, 3), errno.EINVAL),
     # To copy descriptors, to keep them from children, not to wait on them; and to lock a file
     # (sqlite3 must). Only a file that can be written to can be kept from others so, and all such
-    # files are its own. Not to ask for others' locks, which files to read can have.
+    # files are its own, but for devices such as /dev/null. Not to ask for others' locks, which
+    # files to read can have.
     # F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_SETLK, F_SETLKW, F_DUPFD_CLOEXEC
     "fcntl": (1, (0, 1, 2, 3, 4, 6, 7, 1030), errno.EINVAL),
     # The same, and whether it is a terminal and how wide; nothing that writes to one.
@@ -96,10 +97,9 @@ ONLY = {
         (0, 1, 2, 3, 4, 8, 9, 10, 11, 14, 15, 16, 17, 18, 19, 25, 102, 103),
         errno.EINVAL,
     ),
-    # Names of threads and of memory; the width of vectors. Not PDEATHSIG, by which a sandbox ends
-    # with the desk, nor DUMPABLE.
-    # PR_SET_NAME, PR_GET_NAME, PR_CAPBSET_READ, PR_SVE_GET_VL, PR_SET_VMA
-    "prctl": (0, (15, 16, 23, 51, 0x53564D41), errno.EINVAL),
+    # Not to be looked into, as the first process does; names of threads and of memory; the width of
+    # vectors. PR_SET_DUMPABLE, PR_SET_NAME, PR_GET_NAME, PR_CAPBSET_READ, PR_SVE_GET_VL, PR_SET_VMA
+    "prctl": (0, (4, 15, 16, 23, 51, 0x53564D41), errno.EINVAL),
     "prlimit64": (0, (0,), errno.EPERM),  # of the process itself
     # What a server sets, and how long to wait. Not how much a socket may keep for nobody.
     # SO_REUSEADDR, SO_KEEPALIVE, SO_PASSCRED, SO_RCVTIMEO and SO_SNDTIMEO, old and new

@@ -22,7 +22,7 @@ class Zygote:
 
     packages, imports: as a Sandbox's
 
-    It never runs a student's code. It ends with the thread that made it. SandboxUnavailable if
+    It never runs a student's code. It ends with the process that made it. SandboxUnavailable if
     there can be none here, in one line; `Sandbox` alone may work all the same.
     """
 
@@ -56,9 +56,8 @@ class Zygote:
 
     def close(self) -> None:
         """End it, and with it its sandboxes."""
-        self._process.kill()
+        self._requests.close()  # its first process sees that
         self._process.wait()
-        self._requests.close()
         self._errors.close()
 
     def __enter__(self):

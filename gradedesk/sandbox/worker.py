@@ -11,12 +11,16 @@ seem to return.
 
 import builtins
 import contextlib
+import ctypes
 import importlib
 import io
 import json
 import math
 import os
 import random
+import select
+import signal
+import socket
 import struct
 import sys
 import types
@@ -31,6 +35,8 @@ except ImportError:  # Windows, where nothing is isolated
 
 MESSAGE_CHARS = 2000
 CELL = "<{}>"
+REAP_MS = 500
+SET_DUMPABLE = 4  # of prctl(2)
 # A request comes from the desk: bounded by what the desk holds, not by what we fear.
 REQUEST = wire.WireLimits(max_bytes=1 << 31, max_items=100_000_000, max_depth=1000)
 
@@ -275,6 +281,45 @@ def write(fd, data):
         data = data[os.write(fd, data[: 1 << 20]) :]
 
 
+def guard(control):
+    """Become a sandbox's first process, and go on as its child. Does not return in the first.
+
+    control: a socket to the desk, which is told who the first process is, says when to go on, and
+        is told how the child ended; when it closes its end, the first process ends, and all with it
+    """
+    first = os.pidfd_open(os.getpid())
+    socket.send_fds(control, [b"ready"], [first])
+    os.close(first)
+    if not control.recv(2):  # comes when the desk has put us into a group
+        os._exit(1)
+    # It is of the student's own user: its memory must not be theirs to write to.
+    if ctypes.CDLL(None).prctl(SET_DUMPABLE, 0, 0, 0, 0):
+        raise OSError("prctl: the first process can be looked into")
+    pid = os.fork()
+    if pid:
+        wait(control, pid)
+    control.close()
+
+
+def wait(control, pid):
+    """As a sandbox's first process: bury the dead, and end with the worker or with the desk."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # which a first process does not feel
+    poll = select.poll()
+    poll.register(control, 0)  # which tells of its other end's end
+    poll.register(os.pidfd_open(pid), select.POLLIN)
+    while True:
+        events = poll.poll(REAP_MS)
+        with contextlib.suppress(ChildProcessError):
+            while (ended := os.waitpid(-1, os.WNOHANG))[0]:
+                if ended[0] == pid:
+                    code = os.waitstatus_to_exitcode(ended[1])
+                    with contextlib.suppress(OSError):
+                        control.send(struct.pack("<i", code))
+                    os._exit(code if code >= 0 else 128 - code)
+        if any(fd == control.fileno() for fd, _ in events):
+            os._exit(0)
+
+
 def take_channel():
     """Standard input and output for us alone: not inherited, and not where `print` goes."""
     channel = os.dup(0), os.dup(1)
@@ -313,6 +358,8 @@ def main():
     settings = json.loads(sys.argv[1])
     del sys.argv[1:]
     limit(settings)
+    if settings["isolated"]:
+        guard(socket.socket(fileno=settings["control"]))
     preload(settings)
     serve(settings, *channel)
 

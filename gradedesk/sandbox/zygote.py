@@ -9,13 +9,10 @@ folders over ours, gives up every right, and only then starts the worker. Any ot
 is closed: what an earlier submission did, ended with its namespaces.
 """
 
-import contextlib
 import ctypes
 import gc
 import json
 import os
-import select
-import signal
 import socket
 import struct
 import sys
@@ -32,9 +29,8 @@ NEWNS, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET = (
     0x40000000,
 )
 RDONLY, NOSUID, NODEV, NOEXEC, BIND, REC, PRIVATE = 1, 2, 4, 8, 0x1000, 0x4000, 0x40000  # mount(2)
-SET_DUMPABLE, SET_SECCOMP, DROP_BOUND, SET_NO_NEW_PRIVS = 4, 22, 24, 38  # of prctl(2)
+SET_SECCOMP, DROP_BOUND, SET_NO_NEW_PRIVS = 22, 24, 38  # of prctl(2)
 CAPABILITIES = 0x20080522  # version 3 of capset(2)
-REAP_MS = 500
 
 libc = ctypes.CDLL(None, use_errno=True)
 libc.mount.argtypes = [*[ctypes.c_char_p] * 3, ctypes.c_ulong, ctypes.c_char_p]
@@ -57,6 +53,8 @@ def main():
     requests = socket.socket(fileno=0)
     settings = json.loads(sys.argv[1])
     del sys.argv[1:]
+    if pid := os.fork():
+        worker.wait(requests, pid)  # as bubblewrap's first process, which ends with the desk
     worker.preload(settings)
     if len(os.listdir("/proc/self/task")) > 1:
         sys.exit("an import has started threads, which no fork can copy")
@@ -91,19 +89,10 @@ def start(settings, fds):
         bind()
         worker.limit(settings)
         give_up(bytes.fromhex(settings["rules"]))
-        first = os.pidfd_open(os.getpid())
-        socket.send_fds(control, [b"ready"], [first])
-        os.close(first)
-        if not os.read(CONTROL, 2):  # when the desk has put us into a group
-            os._exit(1)
-        pid = os.fork()
+        worker.guard(control)
     except BaseException as error:
         os.write(CONTROL, str(error).encode()[:500])
         os._exit(1)
-    if pid:
-        wait(control, pid)
-    control.detach()
-    os.close(CONTROL)
     worker.serve(settings, *worker.take_channel())
 
 
@@ -159,30 +148,11 @@ def bind():
 
 
 def give_up(rules):
-    """Every capability, every system call but those that `rules` allow, and being looked into."""
+    """Every capability, and every system call but those that `rules` allow."""
     program = Program(len(rules) // 8, rules)
     call("prctl", SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     call("capset", struct.pack("Ii", CAPABILITIES, 0), bytes(24))
-    call("prctl", SET_DUMPABLE, 0, 0, 0, 0)
     call("prctl", SET_SECCOMP, 2, ctypes.addressof(program), 0, 0)
-
-
-def wait(control, pid):
-    """As a sandbox's first process: bury the dead, and end with the worker or with the desk."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # which a first process does not feel
-    poll = select.poll()
-    poll.register(control, select.POLLIN)
-    poll.register(os.pidfd_open(pid), select.POLLIN)
-    while True:
-        events = poll.poll(REAP_MS)
-        with contextlib.suppress(ChildProcessError):
-            while (ended := os.waitpid(-1, os.WNOHANG))[0]:
-                if ended[0] == pid:
-                    with contextlib.suppress(OSError):
-                        control.send(struct.pack("<i", os.waitstatus_to_exitcode(ended[1])))
-                    os._exit(0)
-        if any(fd == CONTROL for fd, _ in events):
-            os._exit(0)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,16 @@
 """The sandbox in ordinary use, and where it cannot be used."""
 
+import contextlib
 import os
+import secrets
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from classroom import wait_until
 
 from gradedesk import sandbox
 from gradedesk.sandbox import (
@@ -242,3 +247,39 @@ def test_a_bubblewrap_that_does_not_serve(monkeypatch, tmp_path, script, says):
 
 def test_what_is_given_up_is_one_line():
     assert "no sandbox" in GIVEN_UP and "\n" not in GIVEN_UP
+
+
+KINDS = {
+    "cold": "from gradedesk.sandbox import Sandbox\nSandbox(imports=[{mark!r}])",
+    "warm": "from gradedesk.sandbox.warm import Zygote\nZygote(imports=[{mark!r}])",
+}
+
+
+@isolated
+@pytest.mark.parametrize("source", KINDS.values(), ids=KINDS)
+def test_nothing_is_left_of_one_that_starts_while_the_desk_is_killed(monkeypatch, tmp_path, source):
+    mark = f"m{secrets.token_hex(8)}"
+    fake = tmp_path / "bwrap"
+    script = f"""
+kill -9 $PPID
+while kill -0 $PPID; do :; done 2>/dev/null
+touch {tmp_path}/killed
+exec {shutil.which("bwrap")} "$@"
+"""
+    fake.write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8", newline="\n")
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    desk = subprocess.run([sys.executable, "-c", source.format(mark=mark)])
+    assert desk.returncode == -9
+    assert wait_until((tmp_path / "killed").exists)
+    assert wait_until(lambda: not running(mark))
+
+
+def running(mark):
+    """The processes that have `mark` in an argument."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            if mark.encode() in path.read_bytes():
+                found.append(path.parent.name)
+    return found

@@ -7,6 +7,7 @@ import shutil
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 from classroom import wait_until
 
@@ -155,10 +156,17 @@ except OSError:
     assert zygote.alive
 
 
+def end(zygote):
+    """Kill its first process inside bubblewrap, and so all of them."""
+    (first,) = psutil.Process(zygote._process.pid).children()
+    first.kill()
+    zygote._process.wait()
+
+
 def test_a_zygote_that_ended(zygote):
     with Zygote() as other:
         box = Sandbox(LIMITS, zygote=other)
-        other._process.kill()
+        end(other)
         with pytest.raises(SandboxError):
             box.exec("import time; time.sleep(600)")
         box.close()
@@ -188,7 +196,7 @@ def test_no_descriptor_is_left_open():
                     box.exec(source)
                 except SandboxError as error:
                     assert "exit status 3" in str(error)
-        zygote._process.kill()
+        end(zygote)
         with pytest.raises(SandboxUnavailable):
             Sandbox(LIMITS, zygote=zygote)
     assert len(os.listdir("/proc/self/fd")) == before
