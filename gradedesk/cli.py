@@ -1,6 +1,6 @@
 """The command `gradedesk`: each of its commands is a few lines around a function of the package.
 
-Exit codes: 0 all is well, 1 something could not be graded or checked, 2 wrong usage.
+Exit codes: 0 all is well, 1 something could not be graded, checked or written, 2 wrong usage.
 """
 
 import importlib
@@ -26,10 +26,11 @@ from rich.table import Table
 from rich.text import Text
 
 from gradedesk import lab as labs
+from gradedesk import streams
 from gradedesk.board import Who
 from gradedesk.desk import Desk
 from gradedesk.lab import Lab
-from gradedesk.names import DeskError, shown
+from gradedesk.names import KEPT, DeskError, DeskFailure, shown
 from gradedesk.results.journal import Journal
 
 INTERRUPTED = 130  # what shells give for Ctrl-C
@@ -62,11 +63,20 @@ class Sheet(StrEnum):
 
 LabName = Annotated[str, typer.Argument(metavar="LAB", help="Such as lab01-ngram.")]
 LabNames = Annotated[list[str], typer.Argument(metavar="LAB...", help="Such as lab01-ngram.")]
+
+
+def _desk(text: str) -> Desk:
+    folder = Path(text)
+    if folder.exists() and not folder.is_dir():
+        raise DeskError(f"{folder} is a file and no desk: give --desk a folder.")
+    return Desk(folder)
+
+
 OnDesk = Annotated[
     Desk,
     typer.Option(
         "--desk",
-        parser=lambda text: Desk(Path(text)),
+        parser=_desk,
         metavar="PATH",
         help="The desk's folder.",
         show_default=True,
@@ -428,9 +438,30 @@ def _released(file: Path, course: Path) -> Lab:
 
 
 def main() -> None:
-    """Run the command; a mistake of the user's is one line and exit code 2."""
+    """Run the command; what the user or the machine got wrong is one line, never a traceback."""
+    with streams.standard() as out:
+        code = _run()
+        out.flush()
+        if out.failed:
+            _say(f"what it prints could not be written ({out.failed}); all else was done.")
+            code = code or 1
+    sys.exit(code)
+
+
+def _run() -> int:
     try:
         app(prog_name="gradedesk")
+    except SystemExit as end:
+        return end.code or 0
     except DeskError as error:
-        print(f"gradedesk: {error}", file=sys.stderr)
-        sys.exit(2)
+        _say(str(error))
+        return error.code
+    except OSError as error:  # a disk that is full, a folder of somebody else's, ...
+        where = f"{error.filename}: " if error.filename else ""
+        _say(f"{where}{error.strerror or error}. {KEPT}")
+        return DeskFailure.code
+    return 0
+
+
+def _say(line: str) -> None:
+    print(f"gradedesk: {line}", file=sys.stderr)

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from gradedesk.names import DeskError, Student, read_roster, write_whole
+from gradedesk.names import DeskError, Student, is_device, read_roster, write_whole
 from gradedesk.plain import plain
 
 
@@ -41,7 +41,10 @@ class Desk:
     @property
     def database(self) -> str:
         """The address of the gradebook, if no other is given."""
-        return f"sqlite:///{(self.folder / 'gradebook.db').absolute().as_posix()}"
+        from sqlalchemy import URL  # here only: its import takes a while
+
+        path = (self.folder / "gradebook.db").absolute().as_posix()
+        return URL.create("sqlite", database=path).render_as_string()  # % and ? are escaped
 
     def need(self) -> None:
         """DeskError where there is no desk yet."""
@@ -117,7 +120,8 @@ class Desk:
 
 def part(name: str) -> str:
     """A name, as one part of a path; DeskError if it would lead out of the desk, or hide in it."""
-    if name in ("", ".", "..") or name != plain(name) or any(c in name for c in "/\\:\n\t"):
+    odd = name in ("", ".", "..") or name != plain(name) or is_device(name)
+    if odd or any(c in name for c in "/\\:\n\t"):
         raise DeskError(f"{plain(name, 60)!r} cannot be the name of a file: rename it.")
     return name
 

@@ -6,6 +6,7 @@ anything is written.
 """
 
 import csv
+import io
 import os
 import re
 import tempfile
@@ -13,8 +14,12 @@ import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
-LONGEST = 64  # characters of an id; 64 four-byte characters still fit the 255 bytes of a file name
-RESERVED = {"con", "prn", "aux", "nul"} | {f"{d}{n}" for d in ("com", "lpt") for n in range(1, 10)}
+from gradedesk.plain import invisible, reorders, seen
+
+LONGEST = 63  # characters of an id: of four bytes each they fit the 255 of a file's name
+# Microsoft's "Naming Files, Paths, and Namespaces", and what consoles and clocks were called.
+RESERVED = {"con", "prn", "aux", "nul", "conin$", "conout$", "clock$"}
+RESERVED |= {f"{port}{number}" for port in ("com", "lpt") for number in range(10)}
 
 # Letters of other scripts that look like a Latin one, as small or as capital letter. Digits and
 # Latin letters that look alike (0 and o, 1 and l) stay apart: class lists use both.
@@ -28,29 +33,49 @@ SCRIPTS = ("LATIN", "CYRILLIC", "GREEK")
 class DeskError(Exception):
     """A mistake of the user's, said in one line: what, where, and what to do."""
 
+    code = 2  # what the command exits with
+
+
+KEPT = "What was done before is kept: mend that and run the same command again."
+
+
+class DeskFailure(DeskError):
+    """What the machine refused, such as a full disk or a folder of another user's."""
+
+    code = 1
+
+    @classmethod
+    def of(cls, path: Path | str, error: OSError) -> "DeskFailure":
+        return cls(f"{path} could not be written ({error.strerror}). {KEPT}")
+
 
 class BadName(ValueError):
     """A name that is not safe; the message says why, to be read after the name."""
 
 
 def check_text(text: str) -> None:
-    """Raise BadName where text holds a character that is invisible or reorders what is shown."""
-    for char in text:
+    """Raise BadName where text holds what a reader cannot see, or cannot see where it stands."""
+    for char, fine in seen(unicodedata.normalize("NFD", text)):
         if char == "\0":
             raise BadName("has a NUL character in its name")
-        if unicodedata.bidirectional(char) in _REORDER:
-            raise BadName(f"has a character that reorders text in its name (U+{ord(char):04X})")
-        if unicodedata.category(char) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"):
-            raise BadName(f"has an invisible character in its name (U+{ord(char):04X})")
-
-
-_REORDER = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
+        if fine:
+            continue
+        what = "an invisible character"
+        if reorders(char):
+            what = "a character that reorders text"
+        elif not invisible(char):
+            what = "marks heaped on a letter"
+        raise BadName(f"has {what} in its name (U+{ord(char):04X})")
 
 
 def check_id(text: str) -> str:
-    """The id in its composed form (NFC), or BadName with the reason."""
+    """The id in its composed form (NFC), or BadName with the reason.
+
+    The invisible characters that some scripts need within a word are left out: nobody could tell
+    two ids apart by them.
+    """
     check_text(text)
-    text = unicodedata.normalize("NFC", text)
+    text = _bare(text)
     if not text:
         raise BadName("gives no student id")
     if len(text) > LONGEST:
@@ -60,7 +85,7 @@ def check_id(text: str) -> str:
             raise BadName(f"has {char!r} in the id; letters, digits and . _ - @ + are allowed")
     if unicodedata.category(text[0])[0] not in "LN" or text.endswith("."):
         raise BadName("has an id that must begin with a letter or a digit and not end with '.'")
-    if text.split(".")[0].casefold() in RESERVED:
+    if is_device(text):
         raise BadName("has an id that Windows keeps for a device")
     names = {unicodedata.name(char, "").split(" ")[0] for char in text}
     mixed = [script.capitalize() for script in SCRIPTS if script in names]
@@ -75,20 +100,34 @@ def id_from(name: str) -> str:
     "Ada King, Countess" gives "Ada-King-Countess". Raises BadName.
     """
     check_text(name)
-    name = re.sub("['’]", "", unicodedata.normalize("NFC", name))
+    name = re.sub("['’]", "", _bare(name))
     kept = "".join(c if unicodedata.category(c)[0] in "LMN" or c in "-." else " " for c in name)
     return check_id("-".join(kept.split()).strip("-."))
+
+
+def is_device(name: str) -> bool:
+    """Whether Windows opens a device by this name, whatever its case and whatever ends it."""
+    folded = unicodedata.normalize("NFKC", name).casefold()  # COM¹ is a port, too
+    return re.split("[.:]", folded)[0].strip() in RESERVED
 
 
 def skeleton(student: str) -> str:
     """What is left of an id without case and look-alike letters: equal for ids that look equal."""
     folded = unicodedata.normalize("NFKC", student).casefold()
-    return unicodedata.normalize("NFC", folded).translate(ALIKE)
+    return unicodedata.normalize("NFC", _bare(folded)).translate(ALIKE)
+
+
+def _bare(text: str) -> str:
+    """The composed form (NFC), without invisible characters."""
+    return unicodedata.normalize("NFC", "".join(c for c in text if not invisible(c)))
 
 
 def shown(text: str, longest: int = 80) -> str:
     """Text of a stranger's, made safe for one line of a terminal."""
-    text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    text = "".join(
+        c if fine and (c.isprintable() or invisible(c)) else c.encode("unicode_escape").decode()
+        for c, fine in seen(text)
+    )
     text = text.encode("utf-8", "backslashreplace").decode("utf-8")
     return text if len(text) <= longest else text[: longest - 1] + "…"
 
@@ -111,31 +150,41 @@ def read_roster(path: Path) -> dict[str, Student]:
     Its first line names the columns: student and name, and, where a learning platform needs them,
     id, login, section and email. Raises DeskError.
     """
-    if not path.is_file():
+    if not os.path.lexists(path):
         return {}
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
         raise DeskError(f"{path} is not UTF-8 text: save it as CSV UTF-8.") from None
     # Spreadsheets write semicolons where the comma is the decimal sign.
-    semicolons = lines and ";" in lines[0] and "," not in lines[0]
-    reader = csv.DictReader(lines, delimiter=";" if semicolons else ",", restval="")
+    head = text.partition("\n")[0]
+    delimiter = ";" if ";" in head and "," not in head else ","
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, restval="")
+    try:
+        rows = [(reader.line_num, row) for row in reader]
+    except csv.Error as error:
+        where = f"{path} cannot be read after line {reader.line_num}"
+        raise DeskError(f"{where}: {error}.") from None
     if not {"student", "name"} <= set(reader.fieldnames or ()):
         raise DeskError(f"{path} has no columns student and name: its first line must name them.")
-    roster, seen = {}, {}
-    for row in reader:
-        fields = {key: (row.get(key) or "").strip() for key in Student.__dataclass_fields__}
+    roster, looks = {}, {}
+    for number, row in rows:
+        # A platform may write the same name with other blanks, or its accents apart.
+        fields = {
+            key: " ".join(unicodedata.normalize("NFC", row.get(key) or "").split())
+            for key in Student.__dataclass_fields__
+        }
         if not any(fields.values()):
             continue
-        where = f"{path}, line {reader.line_num}: {shown(fields['student'])!r}"
+        where = f"{path}, line {number}: {shown(fields['student'])!r}"
         try:
             fields["student"] = check_id(fields["student"])
         except BadName as error:
             raise DeskError(f"{where} {error}.") from None
         student = fields["student"]
-        if other := seen.get(skeleton(student)):
+        if other := looks.get(skeleton(student)):
             raise DeskError(f"{where} looks like {other!r} in an earlier line: tell them apart.")
-        seen[skeleton(student)] = student
+        looks[skeleton(student)] = student
         roster[student] = Student(**fields)
     return roster
 
@@ -144,19 +193,23 @@ def write_whole(path: Path, data: bytes, force: bool = True, mode: int = 0o600) 
     """Write a file so that whoever reads it finds the old one or the new one, whole.
 
     What lies on the desk is personal, so nobody else can read it, unless `mode` says so. Without
-    `force` an existing file is left as it is, and DeskError raised.
+    `force` an existing file is left as it is, and DeskError raised. DeskFailure where it cannot
+    be written.
     """
     if not force and os.path.lexists(path):
         raise DeskError(f"{path} exists already: move it away, or use --force to overwrite it.")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temp = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temp, mode)
-        os.replace(temp, path)
-    except BaseException:
-        os.unlink(temp)
-        raise
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temp = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(temp, mode)
+            os.replace(temp, path)
+        except BaseException:
+            os.unlink(temp)
+            raise
+    except OSError as error:
+        raise DeskFailure.of(path, error) from None

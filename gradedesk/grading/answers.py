@@ -6,13 +6,13 @@ what they are worth comes from the lab alone.
 
 import json
 import re
-import unicodedata
 from collections import defaultdict
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 from gradedesk.lab import Cell, Lab
+from gradedesk.plain import reorders
 
 MAX_BYTES = 64 << 20
 MAX_CELLS = 10_000
@@ -280,14 +280,11 @@ def _oddities(notebook: dict[str, Any], made: Submission) -> list[str]:
     for name, source in made.answers.items():
         if "\0" in source:
             said.append(f"{name} holds a NUL character, which Python does not read.")
-        bidi = {c for c in source if unicodedata.bidirectional(c) in _BIDI}
+        bidi = {c for c in source if reorders(c)}
         if bidi:
             names = ", ".join(f"U+{ord(c):04X}" for c in sorted(bidi))
             said.append(f"{name} holds characters that turn the direction of text ({names}).")
     return said
-
-
-_BIDI = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
 
 
 def _extra(cells: _Cells, taken: set[int], lab: Lab) -> int:

@@ -66,6 +66,8 @@ class Entry:
         except BadName:
             raise
         except BROKEN as error:
+            if reason := getattr(error, "strerror", None):
+                raise BadName(f"cannot be read ({reason})") from None
             raise BadName(f"is damaged and cannot be read ({type(error).__name__})") from None
 
 
@@ -270,7 +272,11 @@ def _from_folder(folder: Path, prefix: str, depth: int) -> Iterator[Entry]:
         return
     for item in items:
         name = prefix + item.name
-        status = item.stat(follow_symlinks=False)
+        try:
+            status = os.lstat(item.path)  # Windows gives scandir no number of the file
+        except OSError as error:
+            yield Entry(name, bytes, reason=f"cannot be read ({error.strerror})")
+            continue
         kind = stat.S_IFMT(status.st_mode)
         time = datetime.fromtimestamp(status.st_mtime, UTC)
         if kind == stat.S_IFDIR and depth <= DEPTH:
@@ -286,6 +292,13 @@ def _from_folder(folder: Path, prefix: str, depth: int) -> Iterator[Entry]:
                     now = os.fstat(file.fileno())
                     if not stat.S_ISREG(now.st_mode) or now.st_ino != status.st_ino:
                         raise BadName("was exchanged while it was read")
+                    # Whoever made it need not have been able to read it, and would find in their
+                    # feedback what it says.
+                    if now.st_nlink > 1:
+                        raise BadName(
+                            "is a hard link, so it may be a file of somebody else's: if it is the "
+                            "student's own, collect a copy of the folder, made with cp -R"
+                        )
                     return _read(file)
 
             yield Entry(name, read, time)

@@ -20,6 +20,7 @@ from gradedesk.intake.archives import MB, TOTAL, Entry, open_source
 from gradedesk.names import (
     BadName,
     DeskError,
+    DeskFailure,
     check_id,
     id_from,
     shown,
@@ -123,7 +124,7 @@ def collect(
             hand_in = _whose(entry, lab, fmt, roster, report)
             if hand_in is not None:
                 found.append(hand_in)
-        found = _told_apart(found, desk, roster, report)
+        found = _told_apart(found, desk, roster, fmt, report)
         by_student = defaultdict(list)
         for hand_in in found:
             hand_in.wanted = _is_notebook(hand_in, lab, fmt, report)
@@ -142,10 +143,7 @@ def collect(
             try:
                 lines = _store(student, notebooks, desk, lab, fmt)
             except OSError as error:
-                raise DeskError(
-                    f"{desk.submitted / student} could not be written ({error.strerror}): what "
-                    "was collected before is kept. Mend that and run the same command again."
-                ) from None
+                raise DeskFailure.of(desk.submitted / student, error) from None
             if lines and roster and student not in roster:
                 report.notes.append(f"{student} is not on the class list (roster.csv).")
             report.found += lines
@@ -223,13 +221,13 @@ def _plain(entry: Entry, lab: str, roster) -> HandIn | None:
     if len(rest) == 2 and rest[0] == lab:  # as nbgrader keeps them
         rest = rest[1:]
     if entry.folder:
-        return HandIn(entry, student, student, "", "")
+        return HandIn(entry, student, parts[0], "", "")
     if len(rest) > 1:
         raise BadName("lies too deep: <student>/<lab>.ipynb or <student>.ipynb is expected")
-    return HandIn(entry, student, student, "", rest[0])
+    return HandIn(entry, student, parts[0], "", rest[0])
 
 
-def _told_apart(found: list[HandIn], desk: Desk, roster, report: CollectReport) -> list[HandIn]:
+def _told_apart(found: list[HandIn], desk: Desk, roster, fmt, report) -> list[HandIn]:
     """Without those whose student could be taken for another one."""
     known = set(roster) | desk.submitting()
     looks = defaultdict(set)
@@ -240,11 +238,13 @@ def _told_apart(found: list[HandIn], desk: Desk, roster, report: CollectReport) 
         people[hand_in.student].add((hand_in.name, hand_in.user))
     for student in people:
         before = desk.received(student, report.lab)
-        if before.get("user") and before.get("format") == "moodle":
-            people[student] |= {(before.get("name", ""), before["user"])}
+        if before.get("format") == fmt != "canvas":  # Canvas keeps a number for each of them
+            people[student].add((before.get("name", ""), before.get("user", "")))
     # What is said of one who is like ten thousand others is worked out once, and short.
     alike = {look: sorted(students)[:2] for look, students in looks.items()}
-    numbers = {student: _some(user for _, user in who) for student, who in people.items()}
+    numbers = {
+        student: _some(user or ascii(name) for name, user in who) for student, who in people.items()
+    }
     kept = []
     for hand_in in found:
         student = hand_in.student
@@ -252,7 +252,7 @@ def _told_apart(found: list[HandIn], desk: Desk, roster, report: CollectReport) 
         reason = ""
         if student and other and student not in known:
             reason = f"gives the id {student!r}, too like {other!r}: rename one of them"
-        elif len(people[student]) > 1 and hand_in.user:
+        elif len(people[student]) > 1:
             who = numbers[student]
             reason = f"is of one of several people who get the id {student!r} ({who})"
         if reason:

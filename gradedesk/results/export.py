@@ -8,6 +8,7 @@ import csv
 import hashlib
 import io
 import math
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,12 +17,10 @@ from typing import Literal
 from gradedesk.desk import Desk
 from gradedesk.names import DeskError, Student, shown, write_whole
 from gradedesk.results.journal import Journal
-from gradedesk.results.result import Result
+from gradedesk.results.result import UNSCORED, Result
 
 Manual = Mapping[tuple[str, str, str], float]
-# A cell that begins so is a formula in some spreadsheet; the wide ones count where text is Asian.
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
-NO_POINTS = ("missing", "unreadable", "grader-error")
+SIGNS = "=+-@\N{MINUS SIGN}"  # what a formula begins with; where text is Asian, wide ones as well
 
 
 @dataclass(frozen=True)
@@ -90,7 +89,7 @@ def grade(result: Result | None, student: str, lab: str, desk: Desk, manual: Man
         status.append("newer submission not graded")
     if late or result.late:
         status.append("late")
-    known = by_hand or result.status not in NO_POINTS
+    known = by_hand or result.status not in UNSCORED
     # A score given by hand for a test stands in the place of the test's own.
     points = {test.grade_id: test.points for test in result.tests} | by_hand
     return Grade(math.fsum(points.values()) if known else None, ", ".join(status))
@@ -157,9 +156,23 @@ def _moodle(people: People, labs: list[str], grades: Grades, possible: dict[str,
 
 
 def _safe(text: str) -> str:
-    """A cell that no spreadsheet takes for a formula."""
-    risky = text.startswith(FORMULA) or text.lstrip().startswith(FORMULA)
-    return ("'" if risky else "") + shown(text, 200)
+    """A cell without the beginning of a formula, wherever a spreadsheet may cut it.
+
+    One may split at semicolons, tabs or any other character, leave out quotes and blanks, and
+    take an apostrophe for a quote, so an underscore goes before each sign that does not follow a
+    letter or a digit. `ada+nlp@example.org` and `O'Neil; Ada` stay as they are, as does what a
+    learning platform finds a student by.
+    """
+    safe, before = "", " "
+    for char in shown(" ".join(text.split()), 200):
+        held = before in "._" or _sign(before) or unicodedata.category(before)[0] in "LMN"
+        safe += f"_{char}" if _sign(char) and not held else char
+        before = char
+    return safe
+
+
+def _sign(char: str) -> bool:
+    return unicodedata.normalize("NFKC", char)[0] in SIGNS
 
 
 def _number(points: float | None) -> str:

@@ -8,12 +8,14 @@ grade was last shown with, so that a hand grade is asked for again when the answ
 
 import hashlib
 import json
+import os
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
+from urllib.parse import quote
 
 from alembic.script import ScriptDirectory
 from filelock import FileLock
@@ -45,7 +47,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
 from gradedesk.desk import Desk, part
 from gradedesk.lab import Cell, Lab, question_of
-from gradedesk.names import DeskError
+from gradedesk.names import DeskError, DeskFailure
 from gradedesk.results.formgrader import metadata, write_notebook
 from gradedesk.results.result import Result
 
@@ -62,6 +64,10 @@ _SEEN = Table(
 
 class GradebookError(DeskError):
     """The gradebook cannot be used; the message says why and what to do."""
+
+
+class GradebookFailure(GradebookError, DeskFailure):
+    """The database refused: it is locked, damaged, read-only, or not there."""
 
 
 @dataclass
@@ -188,9 +194,15 @@ def _sqlite(target: URL) -> bool:
 
 
 def _engine(target: URL, writing: bool) -> Engine:
-    engine = create_engine(target)
     if not _sqlite(target):
-        return engine
+        return create_engine(target)
+    file = Path(target.database)
+    if not writing and not os.access(file.parent, os.W_OK) and not Path(f"{file}-wal").exists():
+        # Of a database that nobody here can write and nobody has open, SQLite needs no lock,
+        # for which it would make a file beside it.
+        query = {"mode": "ro", "immutable": "1", "uri": "true"}
+        target = target.set(database=f"file:{quote(str(file))}").update_query_dict(query)
+    engine = create_engine(target)
 
     @event.listens_for(engine, "connect")
     def safe(connection, _):
@@ -214,19 +226,20 @@ def _engine(target: URL, writing: bool) -> Engine:
 @contextmanager
 def _connect(target: URL, writing: bool) -> Iterator[Connection]:
     """One transaction. A fault of the database becomes one line."""
-    name = target.set(query={}).render_as_string()
-    if writing and _sqlite(target):
-        file = Path(target.database)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.touch(0o600)  # names and grades
+    name = target.database if _sqlite(target) else target.set(query={}).render_as_string()
     engine = None
     try:
+        if writing and _sqlite(target):
+            file = Path(target.database)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.touch(0o600)  # names and grades
         engine = _engine(target, writing)
         with engine.begin() as connection:
             yield connection
-    except (DBAPIError, NoSuchModuleError, ModuleNotFoundError) as error:
-        said = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
-        raise GradebookError(
+    except (DBAPIError, NoSuchModuleError, ModuleNotFoundError, OSError) as error:
+        said = getattr(error, "strerror", None) or getattr(error, "orig", None) or error
+        said = str(said).strip().splitlines()[0]
+        raise GradebookFailure(
             f"The gradebook {name} cannot be used: {said}. Nothing in it was changed; mend that "
             "and run the command again."
         ) from None

@@ -10,11 +10,11 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from gradedesk.names import DeskError
+from gradedesk.names import DeskFailure
 from gradedesk.results.result import Result, ResultError
 
 
-class JournalError(DeskError):
+class JournalError(DeskFailure):
     """The journal could not be written; the message says what to do."""
 
 
@@ -33,7 +33,7 @@ class Journal:
         """Write a result as one whole line and sync it. JournalError leaves the file as it was."""
         line = result.to_json().encode("ascii") + b"\n"
         try:
-            with self._lock(), open(self.path, "ab+", buffering=0) as file:
+            with self._lock(), open(self.path, "ab+", buffering=0, opener=_private) as file:
                 end = _whole(file)
                 try:
                     while line:
@@ -44,10 +44,7 @@ class Journal:
                     raise
             _sync_folder(self.path.parent)
         except OSError as error:
-            raise JournalError(
-                f"{self.path} could not be written ({error.strerror}): what was graded before is "
-                "kept. Mend that and run the same command again."
-            ) from None
+            raise JournalError.of(self.path, error) from None
 
     def __iter__(self) -> Iterator[Result]:
         """Every whole line, oldest first."""
@@ -70,6 +67,11 @@ class Journal:
             if lab in (None, result.lab):
                 found[result.student, result.lab] = result
         return found
+
+
+def _private(path: str, flags: int) -> int:
+    """Open a file that nobody else can read: names and grades."""
+    return os.open(path, flags, 0o600)
 
 
 def _whole(file) -> int:

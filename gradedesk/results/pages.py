@@ -9,7 +9,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from gradedesk.names import DeskError, write_whole
+from gradedesk.names import write_whole
 from gradedesk.plain import plain
 
 _ENV = Environment(
@@ -66,11 +66,6 @@ def render(template: str, **values: Any) -> str:
 def write(path: Path, text: str) -> Path:
     """Write a text file whole, for its owner only; one that is as it should be is left alone."""
     data = text.encode("utf-8")
-    try:
-        if not path.is_file() or path.read_bytes() != data:
-            write_whole(path, data)
-    except OSError as error:
-        raise DeskError(
-            f"{path} could not be written ({error.strerror}): mend that and run the command again."
-        ) from None
+    if not path.is_file() or path.read_bytes() != data:
+        write_whole(path, data)
     return path

@@ -21,7 +21,7 @@ from gradedesk.results.journal import Journal
 from gradedesk.results.leaderboard import PAGE, leaderboard
 from gradedesk.results.pages import STATUS_WORDS, points, render, when, write
 from gradedesk.results.plots import plot
-from gradedesk.results.result import Result
+from gradedesk.results.result import UNSCORED, Result
 from gradedesk.results.similar import MIN_TOKENS, THRESHOLD, Likeness, near_identical
 
 ROWS = 12  # of a table
@@ -29,7 +29,6 @@ NAMED = 24  # names that stand open; more are folded
 NOTED = 3  # problems of one submission; the feedback page has them all
 LONGEST = 1000  # characters of a message that are read; each "[" in it looks for its end
 GROUPS = 20  # of near-identical answers shown
-UNSCORED = ("missing", "unreadable", "grader-error")  # statuses without points, never a 0
 
 
 def report(

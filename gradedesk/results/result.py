@@ -9,6 +9,7 @@ from gradedesk.board import Figure
 
 VERSION = 1
 STATUSES = ("graded", "partly", "unreadable", "missing", "tampered", "grader-error")
+UNSCORED = ("missing", "unreadable", "grader-error")  # statuses without points, never a 0
 OUTCOMES = ("passed", "failed", "timeout", "died", "not-run")
 
 

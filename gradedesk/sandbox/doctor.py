@@ -127,6 +127,9 @@ def _user() -> Check:
 def _disk(desk: Path) -> Check:
     while not desk.exists():
         desk = desk.parent
+    if not os.access(desk, os.W_OK):
+        mend = "grade as a user who may write there, or give another folder by --desk"
+        return Check("disk", False, f"{desk.resolve()} cannot be written", mend)
     free = shutil.disk_usage(desk).free
     ok = free >= DISK_BYTES
     mend = "" if ok else f"make room: at least {DISK_BYTES // MB:,} MB"

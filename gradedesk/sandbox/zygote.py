@@ -13,6 +13,7 @@ import ctypes
 import gc
 import json
 import os
+import re
 import socket
 import struct
 import sys
@@ -119,24 +120,33 @@ def furnish(folders, size):
         options = f"size={size},mode=1777".encode()
         call("mount", b"tmpfs", folder.encode(), b"tmpfs", NOSUID | NODEV, options)
     for path, fd in below:  # back to its place, as read-only as it was
-        os.makedirs(path, exist_ok=True)
-        call("mount", f"/proc/self/fd/{fd}".encode(), path.encode(), None, BIND | REC, None)
+        if os.path.isdir(f"/proc/self/fd/{fd}"):
+            os.makedirs(path, exist_ok=True)
+        else:  # such as pyvenv.cfg
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            os.close(os.open(path, os.O_CREAT | os.O_WRONLY))
+        call("mount", f"/proc/self/fd/{fd}".encode(), os.fsencode(path), None, BIND | REC, None)
         os.close(fd)
     call("mount", b"proc", b"/proc", b"proc", RDONLY | NOSUID | NODEV | NOEXEC, None)
     os.chdir(folders[-1])
 
 
 def mounted_below(folders):
-    """The folders mounted below these, outermost only: Python itself, in a course below /tmp."""
-    with open("/proc/self/mountinfo", encoding="utf-8") as file:
-        points = [line.split()[4].encode().decode("unicode_escape") for line in file]
+    """What is mounted below these folders, outermost only: Python, in a course below /tmp."""
+    with open("/proc/self/mountinfo", "rb") as file:
+        points = [os.fsdecode(unescape(line.split(b" ")[4])) for line in file]
     outermost = []
     for point in sorted(points):
         inside = any(point.startswith(folder + "/") for folder in folders)
-        if inside and os.path.isdir(point) and point not in folders:
+        if inside and os.path.exists(point) and point not in folders:
             if not any(point.startswith(other + "/") for other in outermost):
                 outermost.append(point)
     return outermost
+
+
+def unescape(path):
+    """A path out of mountinfo: any bytes, of which Linux writes a few as their octal number."""
+    return re.sub(rb"\\([0-7]{3})", lambda found: bytes([int(found[1], 8)]), path)
 
 
 def bind():

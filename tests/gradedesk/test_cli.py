@@ -1,15 +1,18 @@
 """The command `gradedesk`: what it prints, writes and exits with."""
 
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
 
 from gradedesk import cli, sandbox
+from gradedesk.grading import run
 from gradedesk.results.journal import Journal
 from gradedesk.sandbox.doctor import Check
 from gradedesk.trial.make_class import write
@@ -101,6 +104,179 @@ def test_a_mistake_of_the_user_is_one_line(gradedesk, tmp_path):
         code, out, err = gradedesk(*args)
         assert (code, out, err.count("\n")) == (2, "", 1), (args, err)
         assert err.startswith("gradedesk: ") and says in err, err
+
+
+# --- What the machine refuses --------------------------------------------------------------------
+
+# A desk in memory, in namespaces of our own: even for root it is read-only, or full.
+ALONE = """
+import contextlib, io, json, os, shutil, subprocess, sys
+from pathlib import Path
+from gradedesk import cli, sandbox
+
+how, desk, calls = sys.argv[1], Path(sys.argv[2]), json.loads(sys.argv[3])
+shutil.copytree(desk, f"{desk}-copy")
+subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "none", desk], check=True)
+shutil.copytree(f"{desk}-copy", desk, dirs_exist_ok=True)
+with contextlib.suppress(OSError), open(desk / "full", "wb", buffering=0) as file:
+    while how == "full":
+        file.write(bytes(1 << 12))
+if how == "read-only":
+    subprocess.run(["mount", "-o", "remount,bind,ro", desk], check=True)
+before = {path: path.read_bytes() for path in desk.rglob("*") if path.is_file()}
+sandbox.available = lambda: "not here: mend it"
+said = []
+for call in calls:
+    sys.argv = ["gradedesk", *call]
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            cli.main()
+        except SystemExit as end:
+            said.append([end.code, out.getvalue(), err.getvalue()])
+# The journal may grow by a line that still had room.
+changed = [str(p) for p, data in before.items() if not p.read_bytes().startswith(data)]
+print(json.dumps([changed, [path.name for path in desk.rglob("*.tmp")], said]))
+"""
+
+
+@pytest.fixture
+def small_desk(gradedesk, maker, tmp_path):
+    """Two students, graded as missing; one has handed in since."""
+    desk = tmp_path / "desk %20#"
+    for student in ("ada", "eve"):
+        (desk / "submitted" / student / LAB).mkdir(parents=True)
+        Journal(desk / "journal.jsonl").append(run.missing(maker.lab, student))
+    code, *_ = gradedesk("rebuild", "--desk", desk, "--course", ROOT)
+    assert code == 0
+    (desk / "submitted" / "ada" / LAB / f"{LAB}.ipynb").write_bytes(b"{")
+    (tmp_path / "in" / "ada").mkdir(parents=True)
+    (tmp_path / "in" / "ada" / f"{LAB}.ipynb").write_bytes(b"[]")
+    return desk
+
+
+@needs_sandbox
+@pytest.mark.parametrize(
+    "how, why",
+    [("read-only", "Read-only file system"), ("full", "No space left|disk is full|disk I/O")],
+)
+def test_a_desk_that_cannot_be_written_is_one_line_and_nothing_is_lost(
+    small_desk, tmp_path, how, why
+):
+    desk, course, elsewhere = ["--desk", small_desk], ["--course", ROOT], tmp_path / "grades.csv"
+    calls = [
+        ["collect", LAB, tmp_path / "in", "--format", "plain", *desk],
+        ["grade", LAB, "--no-sandbox", *desk, *course],
+        ["feedback", LAB, *desk, *course],
+        ["report", LAB, *desk, *course],
+        ["export", *desk],
+        ["rebuild", *desk, *course],
+        ["release", LAB, "--out", small_desk / "handout", *course],
+        ["doctor", *desk],
+        ["export", *desk, "--out", elsewhere],
+        ["check", ROOT / "labs" / LAB / f"{LAB}.ipynb", *course],
+    ]
+    # SQLite reads what is read-only, but not beside a full disk, where it has no room for a lock.
+    codes = [1] * 8 + [int(how == "full"), 0]
+    every = [list(map(str, call)) for call in calls]
+    alone = ["unshare", "--mount"] + (["--user", "--map-root-user"] if os.getuid() else [])
+    done = subprocess.run(
+        [*alone, sys.executable, "-c", ALONE, how, small_desk, json.dumps(every)],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+    )
+    assert done.returncode == 0, done.stderr
+    changed, left, said = json.loads(done.stdout)
+    assert changed == left == []
+    assert [code for code, _, _ in said] == codes, said
+    for call, (code, out, err) in zip(every, said, strict=True):
+        if call[0] == "doctor":
+            assert re.search("cannot be written|make room", " ".join(out.split()))
+        elif code:
+            *warned, line = err.splitlines()
+            assert bool(warned) == (call[0] == "grade"), "what it gives up without a sandbox"
+            assert line.startswith("gradedesk: ") and re.search(why, line), err
+            assert re.search("run the (same )?command again", line)
+    if how == "read-only":
+        assert elsewhere.read_text(encoding="utf-8-sig").count("missing") == 1
+
+
+@pytest.mark.parametrize("command", [c for c in COMMANDS if c not in ("release", "check")])
+def test_a_desk_that_is_a_file_is_one_line(gradedesk, tmp_path, command):
+    (tmp_path / "desk").write_bytes(b"mine")
+    args = [] if command in ("export", "rebuild", "doctor") else [LAB]
+    args += [tmp_path, "--format", "plain"] if command == "collect" else []
+    args += ["--course", ROOT] if command in ("grade", "feedback", "report", "rebuild") else []
+    code, out, err = gradedesk(command, *args, "--desk", tmp_path / "desk")
+    assert (code, out) == (2, "")
+    assert err == f"gradedesk: {tmp_path / 'desk'} is a file and no desk: give --desk a folder.\n"
+    assert (tmp_path / "desk").read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize("command", ["collect", "grade", "export"])
+def test_a_class_list_that_cannot_be_read_is_one_line(gradedesk, small_desk, tmp_path, command):
+    (small_desk / "roster.csv").mkdir()
+    args = {
+        "collect": [LAB, tmp_path / "in", "--format", "plain"],
+        "grade": [LAB, "--no-sandbox", "--course", ROOT],
+        "export": [],
+    }[command]
+    code, out, err = gradedesk(command, *args, "--desk", small_desk)
+    line = err.splitlines()[-1]
+    assert (code, out) == (1, "") and "Traceback" not in err
+    assert line.startswith(f"gradedesk: {small_desk / 'roster.csv'}: Is a directory. What was done")
+
+
+posix = pytest.mark.skipif(os.name != "posix", reason="a POSIX shell closes the streams")
+
+
+@posix
+@pytest.mark.parametrize(
+    "streams, code, says",
+    [
+        (">&-", 1, "could not be written (Bad file descriptor); all else was done"),
+        (">/dev/full", 1, "could not be written (No space left on device); all else was done"),
+        ("2>&-", 0, ""),
+        ("2>/dev/full", 0, ""),
+        ("<&- >&- 2>&-", 1, ""),
+        ("| head -0", 0, ""),  # head wanted no more: that is no fault
+    ],
+)
+def test_output_that_cannot_be_written_stops_no_work(tmp_path, streams, code, says):
+    """Two archives are made, and the first line printed in between."""
+    command = f'"$0" -m gradedesk release {LAB} lab02-bpe --out "$1"'
+    script = f"{command} {streams}; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(
+        ["bash", "-c", script, sys.executable, tmp_path], capture_output=True, text=True, cwd=ROOT
+    )
+    assert done.returncode == code and says in done.stderr, done.stderr
+    assert done.stderr.count("\n") == bool(says)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [f"{LAB}.zip", "lab02-bpe.zip"]
+    for path in tmp_path.iterdir():
+        assert zipfile.ZipFile(path).testzip() is None, "nothing was printed into it"
+
+
+@posix
+@pytest.mark.parametrize("streams", [">&-", "2>&-", "| head -0", "2>&1 >&- | head -0"])
+def test_wrong_usage_is_told_by_the_code_where_nobody_reads(streams):
+    script = f'"$0" -m gradedesk spell {streams}; exit ${{PIPESTATUS[0]}}'
+    done = subprocess.run(
+        ["bash", "-c", script, sys.executable], capture_output=True, text=True, cwd=ROOT
+    )
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+
+
+def test_a_name_that_the_terminal_has_no_letters_for_is_printed_all_the_same(tmp_path):
+    out = tmp_path / "课程"
+    done = subprocess.run(
+        [sys.executable, "-m", "gradedesk", "release", LAB, "--out", out],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env=os.environ | {"PYTHONIOENCODING": "ascii"},
+    )
+    assert (done.returncode, done.stderr) == (0, "") and "\\u8bfe\\u7a0b" in done.stdout
 
 
 def test_where_the_sandbox_is_missing_grade_refuses(gradedesk, tmp_path, monkeypatch):

@@ -3,16 +3,21 @@
 import io
 import json
 import os
+import re
+import shutil
 import stat
 import struct
+import sys
 import tarfile
+import unicodedata
 import zipfile
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+import regex
 
-from gradedesk import names
+from gradedesk import names, plain
 from gradedesk.desk import Desk
 from gradedesk.intake import archives
 from gradedesk.intake.collect import collect
@@ -366,6 +371,19 @@ def test_times_of_packing_make_nobody_late(tmp_path, desk):
         ("ada lovelace", "' '"),
         ("con", "Windows"),
         ("NUL.x", "Windows"),
+        ("Com1.tar.gz", "Windows"),
+        ("LPT9", "Windows"),
+        ("com¹", "Windows"),
+        ("LPT³.a", "Windows"),
+        ("ｃｏｎ", "Windows"),
+        ("ada\u034f", "invisible"),
+        ("ada\u3164", "invisible"),
+        ("ada\u2800", "invisible"),
+        ("a\u200dda", "invisible"),
+        ("ada\ufe0f", "invisible"),
+        ("a\u0301\u0302\u0301\u0302\u0301\u0302\u0301da", "heaped"),
+        ("a\u0301\u0323\u0301da", "heaped"),
+        ("ada\u00a0king", "'\\xa0'"),
         ("аda", "mixes Latin and Cyrillic"),
         ("a" * 65, "65 characters"),
         ("ada?", "'?'"),
@@ -375,6 +393,109 @@ def test_an_unsafe_student_id_is_refused(tmp_path, desk, student, reason):
     report = run(pack(tmp_path / "a.zip", (f"{student}/{LAB}.ipynb", notebook())), desk)
     assert [reason in text for text in refused_for(report)] == [True]
     assert not files(desk)
+
+
+def test_whatever_unicode_lets_a_program_ignore_is_invisible():
+    """By another reader of Unicode's tables: the regex package, of a version of its own."""
+    ignorable = regex.compile(r"\p{Default_Ignorable_Code_Point}")
+    every = {chr(code) for code in range(sys.maxunicode + 1)}
+    ignored = {char for char in every if ignorable.match(char)}
+    assert len(ignored) > 4000 and all(map(plain.invisible, ignored))
+    letters = re.compile(r"[LMN]")
+    drawn = {c for c in every - ignored if letters.match(unicodedata.category(c))}
+    assert {f"{ord(c):X}" for c in drawn if plain.invisible(c)} <= {"13441", "13442", "16FE4"}
+
+
+@pytest.mark.parametrize("char", sorted({*plain.SHAPELESS, *"\u00ad\u200b\u2060\U000e0041\ue000"}))
+def test_no_invisible_character_makes_another_student(char):
+    for text in (f"ada{char}", f"a{char}da", f"{char}ada", f"ada-{char}1", f"ada{char}.x"):
+        with pytest.raises(BadName, match=f"invisible character in its name .U.{ord(char):04X}"):
+            names.check_id(text)
+    assert names.skeleton(f"ada{char}") == "ada", "a folder from before this was refused"
+    assert f"{ord(char):x}" in names.shown(f"ada{char}").lower()
+    assert plain.plain(f"ada{char}") == f"ada⟨U+{ord(char):04X}⟩"
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+@pytest.mark.parametrize(
+    ("name", "student"),
+    [
+        ("Ada King, Countess", "Ada-King-Countess"),
+        ("O'Neil D’Arcy", "ONeil-DArcy"),
+        ("Łukasz Żółć", "Łukasz-Żółć"),
+        ("Nguyễn Thị Ánh", "Nguyễn-Thị-Ánh"),
+        ("Björk Guðmundsdóttir", "Björk-Guðmundsdóttir"),
+        ("Gal·la Puig", "Gal-la-Puig"),
+        ("ʻIolani Kealoha", "ʻIolani-Kealoha"),
+        ("Мар'яна Їжак", "Маряна-Їжак"),
+        ("Ἀχιλλεύς ᾧ", "Ἀχιλλεύς-ᾧ"),
+        ("محمد بن موسى", "محمد-بن-موسى"),
+        ("مُحَمَّد", "مُحَمَّد"),
+        ("علی\u200cرضا", "علیرضا"),  # the joiner shapes a word and is left out of the id
+        ("שָׁלוֹם בֶּן־אָדָם", "שָׁלוֹם-בֶּן-אָדָם"),
+        ("अर्जुन शर्मा", "अर्जुन-शर्मा"),
+        ("क्\u200dष", "क्ष"),
+        ("র\u200d্যাব", "র্যাব"),
+        ("ශ්\u200dරී ලාල්", "ශ්රී-ලාල්"),
+        ("സന്\u200dജയ്", "സന്ജയ്"),
+        ("லட்சுமி", "லட்சுமி"),
+        ("လွှို့ဝှက်", "လွှို့ဝှက်"),
+        ("สมชาย ใจดี ปิ่น", "สมชาย-ใจดี-ปิ่น"),
+        ("ស្រីមុំ", "ស្រីមុំ"),
+        ("བསྟན་འཛིན", "བསྟན-འཛིན"),
+        ("李 小龙", "李-小龙"),
+        ("卡尔·马克思", "卡尔-马克思"),
+        ("山田　太郎", "山田-太郎"),
+        ("葛\U000e0100城", "葛城"),
+        ("김민준", "김민준"),
+        ("ᠮᠣᠩᠭᠣᠯ\u180eᠠ", "ᠮᠣᠩᠭᠣᠯᠠ"),
+        ("ዳዊት", "ዳዊት"),
+        ("გიორგი", "გიორგი"),
+    ],
+)
+def test_an_honest_name_gives_its_id(tmp_path, desk, name, student, form):
+    name, student = unicodedata.normalize(form, name), unicodedata.normalize("NFC", student)
+    folder = f"{name}_311_assignsubmission_file_"
+    report = run(pack(tmp_path / "a.zip", (f"{folder}/{LAB}.ipynb", notebook())), desk, "moodle")
+    assert report.students == [student], report.lines()
+    assert names.check_id(student) == student
+    assert unicodedata.normalize("NFC", names.shown(name)) == unicodedata.normalize(
+        "NFC", name
+    ) or ("\u3000" in name)
+    assert plain.plain(name) == name
+
+
+def test_the_class_list_finds_a_name_that_is_written_otherwise(tmp_path, desk):
+    """With accents apart, other blanks, or over two lines, as a spreadsheet may have it."""
+    text = 'student,name\njose,"Jose\u0301\nLuis"\ntaro,山田\u3000太郎\n'
+    (desk / "roster.csv").write_text(text, encoding="utf-8")
+    folders = ("José\u00a0Luis_1_assignsubmission_file_", "山田 太郎_2_assignsubmission_file_")
+    path = pack(tmp_path / "a.zip", *((f"{f}/{LAB}.ipynb", notebook(f)) for f in folders))
+    assert run(path, desk, "moodle").students == ["jose", "taro"]
+
+
+def test_emoji_are_seen_whole_and_nothing_hides_among_them():
+    for text in ("❤️", "👩‍💻", "👩🏽‍🔬", "1️⃣", "‼️"):
+        assert plain.plain(text) == names.shown(text) == text
+    assert plain.plain("x\ufe0f = 1\u200d") == "x⟨U+FE0F⟩ = 1⟨U+200D⟩"
+    assert plain.plain("\u3164 = 1") == "⟨U+3164⟩ = 1", "Python takes it for a letter of a name"
+
+
+def test_marks_heaped_on_a_letter_are_bounded():
+    heap = "a" + "\u0301\u0302" * 1000
+    assert plain.plain(heap).count("⟨U+") == 2000 - plain.MARKS
+    assert plain.plain("e\u0323\u0302") == "e\u0323\u0302"
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_two_people_whom_only_a_joiner_tells_apart_are_not_mixed_up(tmp_path, desk, again):
+    paths = [(f"علی{joiner}رضا/{LAB}.ipynb", notebook(joiner)) for joiner in ("", "\u200c")]
+    if again:
+        run(pack(tmp_path / "a.zip", paths[0]), desk)
+        paths = paths[1:]
+    report = run(pack(tmp_path / "b.zip", *paths), desk)
+    assert len(report.refused) == len(paths) and "several people" in refused_for(report)[0]
+    assert list(files(desk).values()) == [notebook("")] * again
 
 
 @pytest.mark.parametrize("other", ["Ada", "ADA", "ａｄａ", "аԁа"])
@@ -413,6 +534,10 @@ def test_a_roster_that_cannot_be_read_is_one_line(tmp_path, desk):
         (b"student,name\n=x,Ada\n", "line 2: '=x' has '='"),
         (b"student,name\nada,Ada\nAda,Ada\n", "line 3: 'Ada' looks like 'ada'"),
         (b"student,name\n\xff,Ada\n", "not UTF-8"),
+        (
+            b'student,name\nada,"' + b"x" * 200_000 + b'"\n',
+            "cannot be read after line 1: field larger",
+        ),
     ]:
         (desk / "roster.csv").write_bytes(text)
         with pytest.raises(DeskError, match=reason):
@@ -452,6 +577,9 @@ ADA = (f"ada/{LAB}.ipynb", notebook("ada"))
         (f"eve/{LAB}\u200b.ipynb", "invisible"),
         (f"eve/{LAB}\x1b[2J.ipynb", "invisible"),
         (f"eve/{LAB}\n.ipynb", "invisible"),
+        (f"eve/{LAB}\u3164.ipynb", "invisible"),
+        (f"eve/{LAB}\u034f.ipynb", "invisible"),
+        (f"eve/{LAB}" + "\u0301\u0302" * 9 + ".ipynb", "heaped"),
         ("eve/" + "x" * 300 + ".ipynb", "255 bytes"),
         ("eve/" * 400 + "x.ipynb", "1024 bytes"),
         ("e/" * 20 + "x.ipynb", "folders deep"),
@@ -635,6 +763,17 @@ def test_a_link_in_a_folder_is_not_followed(folder, desk, outside):
 
 
 @posix
+def test_a_hard_link_in_a_folder_is_not_read_and_its_line_says_what_to_do(folder, desk, outside):
+    """It may be a file that its maker cannot read: a solution, or another student's work."""
+    os.link(outside / f"{LAB}.ipynb", folder / "eve" / f"{LAB}.ipynb")
+    report = run(folder, desk)
+    only_ada(report, desk, "is a hard link, so it may be a file of somebody else's")
+    assert "collect a copy of the folder" in report.refused[0].text
+    shutil.copytree(folder, folder.parent / "copy")
+    assert run(folder.parent / "copy", desk).students == ["eve"]
+
+
+@posix
 def test_a_linked_folder_is_not_followed(folder, desk, outside):
     (folder / "mallory").symlink_to(outside, target_is_directory=True)
     only_ada(run(folder, desk), desk, "symbolic link")
@@ -660,7 +799,7 @@ def test_a_file_exchanged_while_it_is_read_is_refused(folder, outside, kind):
         os.mkfifo(path)
     else:
         path.write_bytes(b"another")
-    with pytest.raises(BadName, match="exchanged|damaged"):
+    with pytest.raises(BadName, match="exchanged|cannot be read"):
         entry.read()
 
 

@@ -843,7 +843,8 @@ REPLIES = {
     "output-of-a-wrong-type": "forge(output=7, value=wire.pack(1)); stay()",
     "changed-of-a-wrong-type": "forge(value=wire.pack(1), changed=[1]); stay()",
     "key-of-a-wrong-type": "send(wire.msgpack.packb({(1, 2): 3})); stay()",
-    "many-changed": "forge(value=wire.pack(1), changed={str(i): b'' for i in range(100_000)}); stay()",
+    "many-changed": "changed = {str(i): b'' for i in range(100_000)}\n"
+    "forge(value=wire.pack(1), changed=changed); stay()",
 }
 
 

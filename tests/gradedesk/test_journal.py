@@ -6,6 +6,7 @@ import os
 import random
 import resource
 import signal
+import stat
 import subprocess
 import sys
 import threading
@@ -79,6 +80,12 @@ def test_the_newest_line_of_a_student_wins(journal):
     assert [made.student for made in journal] == ["ada", "bob", "ada"]
     assert journal.latest()["ada", "lab01-ngram"].note == "second"
     assert set(journal.latest("lab02-bpe")) == set()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows keeps no such modes")
+def test_nobody_else_reads_the_journal(journal):
+    journal.append(result())
+    assert stat.S_IMODE(journal.path.stat().st_mode) == 0o600
 
 
 def test_a_torn_last_line_is_passed_over_and_then_cut_off(journal):

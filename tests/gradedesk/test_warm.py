@@ -4,7 +4,9 @@ import dataclasses
 import json
 import os
 import shutil
+import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import psutil
@@ -120,6 +122,56 @@ def test_packages(tmp_path):
     (folder / "__init__.py").write_text("word = 'fox'\n", encoding="utf-8")
     with Zygote([folder], ["fables"]) as zygote, Sandbox(LIMITS, zygote=zygote) as box:
         assert answer(box, "import sys\ngot = sys.modules['fables'].word") == "fox"
+
+
+WHERE = """
+import json, sys
+from pathlib import Path
+from gradedesk.sandbox import Limits, Sandbox
+from gradedesk.sandbox.warm import Zygote
+
+source = "import fables, os, sys\\np = sys.prefix\\ngot = [ascii(p), os.listdir(p), fables.word]"
+source += "\\ndef answer():\\n    return got"
+packages = [Path(sys.argv[1])]
+found = []
+with Zygote(packages, ["fables"]) as zygote:
+    for how in {}, {"zygote": zygote}:
+        with Sandbox(Limits(cell_seconds=60, total_seconds=300), packages=packages, **how) as box:
+            reply = box.exec(source)
+            assert reply.ok, reply.error
+            found.append(box.call("answer").value)
+print(json.dumps(found))
+"""
+
+
+@pytest.mark.parametrize("name", ["课程 目录", b"\xe4\xff \\ cours"], ids=ascii)
+def test_python_and_the_course_may_lie_below_tmp_under_any_name(name):
+    """Where the sandbox has a folder in memory, and the zygote mounts a fresh one for each copy."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        course = Path(folder) / os.fsdecode(name)
+        fables = course / "fables"
+        fables.mkdir(parents=True)
+        (fables / "__init__.py").write_text("word = 'fox'\n", encoding="utf-8")
+        shutil.copytree(ROOT / "gradedesk", course / "gradedesk")
+        os.chmod(folder, 0o755)  # the sandbox is another user
+        python = course / ".venv"
+        (python / "bin").mkdir(parents=True)
+        real = os.path.realpath(sys.executable)
+        (python / "bin" / "python").symlink_to(real)
+        (python / "lib").symlink_to(Path(sys.prefix) / "lib", target_is_directory=True)
+        text = f"home = {os.path.dirname(real)}\n"
+        (python / "pyvenv.cfg").write_text(text, encoding="utf-8")
+        done = subprocess.run(
+            [python / "bin" / "python", "-c", WHERE, fables],
+            cwd=course,
+            env=os.environ | {"PYTHONPATH": str(course)},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        for where, there, word in json.loads(done.stdout):
+            assert where == ascii(str(python)) and word == "fox"
+            assert sorted(there) == ["bin", "lib", "pyvenv.cfg"]
 
 
 def test_the_zygote_is_out_of_reach(zygote):
