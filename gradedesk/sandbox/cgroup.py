@@ -36,9 +36,7 @@ except ImportError:  # Windows, which has no control groups
 OURS = "gradedesk-"  # how our folders begin
 OTHERS = "gradedesk.others"  # a group for those that cannot stay where groups are to be made
 TRIES = 10  # to move them
-HOW = (
-    "run it as root, or with systemd by `systemd-run --user --scope -p Delegate=yes gradedesk ...`"
-)
+HOW = "run as root, or by `systemd-run --user --scope -p Delegate=yes gradedesk ...`"
 CLOSE_SECONDS = 60.0  # for killed processes to end, on a busy machine
 PAUSE = 0.01  # where the kernel has no event to wait for
 
@@ -294,7 +292,9 @@ def _find() -> Place:
                 raise
         except OSError as error:
             reasons.append(f"{parents['memory']}: {error.strerror}")
-    raise Unavailable("; ".join(reasons) or "no part of the tree of control groups is ours")
+    if not reasons:
+        reasons = ["no part of their tree is ours to write to, or it is mounted read-only"]
+    raise Unavailable("; ".join(reasons))
 
 
 def _try(place: Place) -> None:
