@@ -40,13 +40,15 @@ HOW = "run as root, or by `systemd-run --user --scope -p Delegate=yes gradedesk 
 CLOSE_SECONDS = 60.0  # for killed processes to end, on a busy machine
 PAUSE = 0.01  # where the kernel has no event to wait for
 
-# By version: the files that bound memory, in the order in which they can be set, then the others.
-# Version 2 bounds memory with swap apart, version 1 both together, and TCP's buffers by themselves.
+# By version: the files that bound memory, in the order in which they can be set, with a value or
+# None for the limit itself. All kernels have the first; then nothing is swapped. Version 1 counts
+# TCP's buffers by themselves.
 TCP_BYTES = 16 << 20
 NAMES = {
     1: {
         "limits": {
             "memory.limit_in_bytes": None,
+            "memory.swappiness": 0,
             "memory.memsw.limit_in_bytes": None,
             "memory.kmem.tcp.limit_in_bytes": TCP_BYTES,
         },
@@ -81,8 +83,10 @@ class Group:
 
     def bound(self, memory: int, processes: int | None = None) -> None:
         """At most so many bytes of memory, nothing swapped; threads count as processes."""
-        for name, value in self._names["limits"].items():
-            self._write(name, memory if value is None else value, needed=value is None)
+        first, *others = self._names["limits"].items()
+        self._path(first[0]).write_text(str(memory))
+        for name, value in others:
+            self._write(name, memory if value is None else value)
         if processes is not None:
             self._write("pids.max", processes)
 
@@ -165,9 +169,9 @@ class Group:
     def _read(self, name: str) -> str:
         return self._path(name).read_text()
 
-    def _write(self, name: str, value: int, needed: bool = False) -> None:
-        """Into a file, where the kernel has it: what not all have is not `needed`."""
-        if needed or self._has(name):
+    def _write(self, name: str, value: int) -> None:
+        """Into a file, if the kernel has it."""
+        if self._has(name):
             self._path(name).write_text(str(value))
 
 
@@ -272,6 +276,7 @@ def available() -> str | None:
 
 def _leave() -> None:
     if isinstance(_found, Place) and _found._pid == os.getpid():
+        _found.sweep()
         _found.close()
 
 
