@@ -36,19 +36,19 @@ except ImportError:  # Windows, which has no control groups
 OURS = "gradedesk-"  # how our folders begin
 OTHERS = "gradedesk.others"  # a group for those that cannot stay where groups are to be made
 TRIES = 10  # to move them
-HOW = (
-    "run it as root, or with systemd by `systemd-run --user --scope -p Delegate=yes gradedesk ...`"
-)
+HOW = "run as root, or by `systemd-run --user --scope -p Delegate=yes gradedesk ...`"
 CLOSE_SECONDS = 60.0  # for killed processes to end, on a busy machine
 PAUSE = 0.01  # where the kernel has no event to wait for
 
-# By version: the files that bound memory, in the order in which they can be set, then the others.
-# Version 2 bounds memory with swap apart, version 1 both together, and TCP's buffers by themselves.
+# By version: the files that bound memory, in the order in which they can be set, with a value or
+# None for the limit itself. All kernels have the first; then nothing is swapped. Version 1 counts
+# TCP's buffers by themselves.
 TCP_BYTES = 16 << 20
 NAMES = {
     1: {
         "limits": {
             "memory.limit_in_bytes": None,
+            "memory.swappiness": 0,
             "memory.memsw.limit_in_bytes": None,
             "memory.kmem.tcp.limit_in_bytes": TCP_BYTES,
         },
@@ -83,8 +83,10 @@ class Group:
 
     def bound(self, memory: int, processes: int | None = None) -> None:
         """At most so many bytes of memory, nothing swapped; threads count as processes."""
-        for name, value in self._names["limits"].items():
-            self._write(name, memory if value is None else value, needed=value is None)
+        first, *others = self._names["limits"].items()
+        self._path(first[0]).write_text(str(memory))
+        for name, value in others:
+            self._write(name, memory if value is None else value)
         if processes is not None:
             self._write("pids.max", processes)
 
@@ -167,9 +169,9 @@ class Group:
     def _read(self, name: str) -> str:
         return self._path(name).read_text()
 
-    def _write(self, name: str, value: int, needed: bool = False) -> None:
-        """Into a file, where the kernel has it: what not all have is not `needed`."""
-        if needed or self._has(name):
+    def _write(self, name: str, value: int) -> None:
+        """Into a file, if the kernel has it."""
+        if self._has(name):
             self._path(name).write_text(str(value))
 
 
@@ -274,6 +276,7 @@ def available() -> str | None:
 
 def _leave() -> None:
     if isinstance(_found, Place) and _found._pid == os.getpid():
+        _found.sweep()
         _found.close()
 
 
@@ -294,7 +297,9 @@ def _find() -> Place:
                 raise
         except OSError as error:
             reasons.append(f"{parents['memory']}: {error.strerror}")
-    raise Unavailable("; ".join(reasons) or "no part of the tree of control groups is ours")
+    if not reasons:
+        reasons = ["no part of their tree is ours to write to, or it is mounted read-only"]
+    raise Unavailable("; ".join(reasons))
 
 
 def _try(place: Place) -> None:

@@ -9,7 +9,8 @@ class Limits:
 
     cell_seconds: one cell or one call, if no other time is given
     total_seconds: the sandbox's whole life
-    memory_bytes: one process, and all of them together
+    memory_bytes: one process, and all of them together; where control groups count, all that
+        they hold, mapped or not, for which there is the room of the folders besides
     processes: threads count, too
     open_files: of one process
     file_bytes: one file, and each of the folders in memory (work, /tmp, /dev/shm)

@@ -124,15 +124,16 @@ import os, signal, time
 signal.signal(signal.SIGCHLD, signal.SIG_IGN)
 ended, end = os.pipe()
 if os.fork() == 0:
-    while time.process_time() < 0.2:
+    while time.process_time() < 0.5:
         pass
     os._exit(0)
 os.close(end)
 os.read(ended, 1)
-print(time.process_time() < 0.2)
+print(time.process_time())
 """
-    assert said(start(group, source)) == ("True\n", 0)
-    assert group.processor_seconds >= 0.2
+    own, status = said(start(group, source))
+    assert status == 0
+    assert group.processor_seconds > float(own) + 0.4
 
 
 @groups
@@ -334,10 +335,11 @@ def test_a_sandbox_is_in_its_group_from_its_first_step_and_leaves_none(make):
         assert len(box._group.processes()) == inside == 2  # the first, and worker.py
         assert box._group.oom_kills == 0
         used = box.processor_seconds
-        assert box.exec("import time\nwhile time.process_time() < 0.3: pass").ok
-        assert box.processor_seconds > used
+        burn = "import time\nend = time.process_time() + 0.5\nwhile time.process_time() < end: pass"
+        assert box.exec(burn).ok
+        assert box.processor_seconds > used + 0.4
     assert not folder.exists()
-    assert box.processor_seconds > used  # still known
+    assert box.processor_seconds > used + 0.4  # still known
 
 
 @isolated
