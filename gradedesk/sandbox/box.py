@@ -348,7 +348,7 @@ class Sandbox:
         self._folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
         folder = Path(self._folder.name)
         settings["packages"] = [str(Path(package).resolve().parent) for package in packages]
-        for name in ("wire.py", "worker.py"):
+        for name in ("landlock.py", "wire.py", "worker.py"):
             shutil.copy(HERE / name, folder)
         (folder / "lab").mkdir()
         command = [sys.executable, "-s", "-B", str(folder / "worker.py"), json.dumps(settings)]

@@ -109,7 +109,7 @@ def _filesystem(program: str, limits: Limits, packages: list[Path]) -> list[str]
     for path in sorted(_interpreter()):
         if not any(path.startswith(f"{other}/") for other in shown):
             shown[path] = os.path.realpath(path)
-    for name in {"wire", "worker", program}:
+    for name in {"landlock", "wire", "worker", program}:
         shown[f"/desk/{name}.py"] = str(HERE / f"{name}.py")
     for package in packages:
         if not package.is_dir():

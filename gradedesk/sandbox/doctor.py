@@ -73,7 +73,7 @@ def checks(desk: Path | str = ".") -> list[Check]:
     if reason is not None:
         why, _, mend = reason.rpartition(": ")
         return [*found, Check("sandbox", False, why, mend)]
-    found += [Check("sandbox", True, "starts", ""), *attempts()]
+    found += [Check("sandbox", True, "starts", ""), _paths(), *attempts()]
     try:
         with Zygote() as zygote:
             found.append(Check("warm workers", True, "fork", ""))
@@ -157,6 +157,21 @@ def _groups() -> Check:
         return Check("control groups", True, f"version {place.version}, in {where}", "")
     said = f"none: {why}. Not promised then: {NOT_PROMISED}. To have them, {cgroup.HOW}"
     return Check("control groups", True, said, "")
+
+
+def _paths() -> Check:
+    """No fault where they show: it is a name that gets out, and no file."""
+    said = "a program can read where Python and the course lie: this kernel has no Landlock"
+    got = _answer(
+        Sandbox,
+        """
+try:
+    got = open("/proc/self/mountinfo").read()
+except PermissionError:
+    got = ""
+""",
+    )
+    return Check("names of folders", True, said if got else "hidden", "")
 
 
 class Outside(NamedTuple):

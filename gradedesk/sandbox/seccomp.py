@@ -39,6 +39,8 @@ Files, in the folders that it may write to and in those that it may only read.
     rename 82 -, renameat 264 38, renameat2 316 276, rmdir 84 -, stat 4 -, statfs 137 43,
     statx 332 291, symlink 88 -, symlinkat 266 36, truncate 76 45, umask 95 166, unlink 87 -,
     unlinkat 263 35, utime 132 -, utimensat 280 88, utimes 235 -, write 1 64, writev 20 66
+Its own bound on what can be read, which can only be drawn tighter.
+    landlock_add_rule 445 445, landlock_create_ruleset 444 444, landlock_restrict_self 446 446
 Only to look at: copying a file asks for its extended attributes.
     fgetxattr 193 10, flistxattr 196 13, getxattr 191 8, lgetxattr 192 9, listxattr 194 11,
     llistxattr 195 12

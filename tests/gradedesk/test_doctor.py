@@ -17,7 +17,7 @@ def test_this_machine_can_grade(tmp_path):
     found = doctor.checks(tmp_path / "grading")
     assert not [check for check in found if not check.ok and check.name not in ("disk", "memory")]
     counted = () if cgroup.available() else doctor.COUNTED
-    assert len(found) == 9 + 2 * len(doctor.ATTEMPTS + counted)
+    assert len(found) == 10 + 2 * len(doctor.ATTEMPTS + counted)
     assert {check.name: check.detail for check in found}["warm workers"] == "fork"
     assert all(check.detail and not check.mend for check in found if check.ok)
 
