@@ -44,7 +44,7 @@ class HandIn:
 
 
 def whose(entry: Entry, lab: str, fmt: Format, roster: dict[str, Student]) -> HandIn | None:
-    """What an entry is, and whose; None for a folder around others. BadName says why it is nobody's."""
+    """What an entry is, and whose; None for a folder around others. BadName: it is nobody's."""
     return {"canvas": _canvas, "moodle": _moodle, "plain": _plain}[fmt](entry, lab, roster)
 
 
