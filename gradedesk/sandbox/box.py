@@ -36,14 +36,8 @@ from gradedesk.sandbox.errors import (
     SandboxUnavailable,
 )
 from gradedesk.sandbox.limits import Limits
-from gradedesk.sandbox.processes import (
-    ended,
-    filled,
-    free_user,
-    plain_seconds,
-    resident,
-    ticks,
-)
+from gradedesk.sandbox.processes import ended, free_user
+from gradedesk.sandbox.usage import Usage
 
 GIVEN_UP = (
     "no sandbox: the submission runs as you, reads your files and the solutions, uses the network, "
@@ -125,22 +119,15 @@ class Sandbox:
         self._patience = 1 if isolated else PATIENCE
         self._began, self._seconds = float("inf"), 0.0  # of the request
         self._used = 0.0  # processor seconds before it, where they count
-        self._counting = threading.Lock()
-        self._ticks: dict[tuple[str, bytes], tuple[int, int]] = {}  # at the last look
-        self._ended, self._most = 0, 0.0  # ticks of what is gone, seconds counted so far
         self._end: SandboxError | None = None
         self._output = bytearray()
         self._process = None
         self._group: cgroup.Group | None = None
         self._first = None  # a file descriptor of the first process inside
-        self._proc = None  # and of the /proc that it sees
-        self._pid = None  # of the process itself, where nothing is isolated
-        self._folders: list[int] = []  # and of its FOLDERS
+        self._usage: Usage | None = None
         self._folder = self._control = None
         self._watchman = self._drain = None
         self._stopping = threading.Event()
-        self._pause = PERIOD
-        self._sizes: dict[str, int] = {}  # of its processes when the watchman first saw them
         settings = asdict(self.limits) | {"seed": seed, "isolated": isolated, "uid": 0}
         settings |= {"packages": ["/packages"], "imports": list(imports)}
         files = dict(files or {})
@@ -157,10 +144,6 @@ class Sandbox:
                 self._start_plain(settings, packages)
             self._watch()
             self._begin(files)
-            if self._first is not None:
-                inside = f"/proc/{self._first_pid}/root"
-                self._folders = [os.open(inside + folder, os.O_RDONLY) for folder in FOLDERS]
-                self._proc = os.open(f"{inside}/proc", os.O_RDONLY)
         except BaseException:
             self.close()
             raise
@@ -204,29 +187,8 @@ class Sandbox:
 
     @property
     def processor_seconds(self) -> float:
-        """What its processes have used so far, the ended ones too; never less than before.
-
-        Its group counts that. Elsewhere a process that nobody waits for takes its time with it. So
-        the watchman counts as well, at each look: of such a process only what it used after the
-        last look is lost.
-        """
-        if self._group and (seconds := self._group.processor_seconds) is not None:
-            self._most = max(self._most, seconds)
-            return self._most
-        if self._proc is None:
-            if self._pid is not None:
-                self._most = max(self._most, plain_seconds(self._pid))
-            return self._most
-        with self._counting:
-            now = ticks(self._proc)
-            before, self._ticks = self._ticks, now
-            gone = [before[key] for key in before.keys() - now.keys()]
-            waited = sum(theirs - before.get(key, (0, 0))[1] for key, (_, theirs) in now.items())
-            own, theirs = map(sum, zip(*gone, strict=True)) if gone else (0, 0)
-            self._ended += max(own, waited - theirs, 0)
-            used = self._ended + sum(own for own, _ in now.values())
-            self._most = max(self._most, used / os.sysconf("SC_CLK_TCK"))
-            return self._most
+        """What its processes have used so far: see Usage."""
+        return self._usage.processor_seconds if self._usage else 0.0
 
     @property
     def output(self) -> str:
@@ -255,14 +217,13 @@ class Sandbox:
             for file in filter(None, streams):
                 with contextlib.suppress(OSError):  # what was not yet written is of no use
                     file.close()
-            for fd in (self._first, self._proc, *self._folders):
-                if fd is not None:
-                    os.close(fd)
+            if self._first is not None:
+                os.close(self._first)
+            if self._usage:
+                self._usage.close()
             if self._group:
-                _ = self.processor_seconds  # kept
                 self._group.close()
-            self._group = self._first = self._proc = self._process = None
-            self._folders = []
+            self._group = self._first = self._process = None
             if self._folder is not None:
                 self._folder.cleanup()
             self._stop(SandboxDied("the sandbox is closed"))
@@ -323,6 +284,7 @@ class Sandbox:
             # let us; a zygote has done it.)
             Path(f"/proc/{self._first_pid}/oom_score_adj").write_text("1000")
         self._enter_group()
+        self._usage = Usage(self._first_pid, self._group, isolated=True)
         self._control.send(b"go")
 
     def _make_group(self):
@@ -355,7 +317,7 @@ class Sandbox:
         kept = {key: os.environ[key] for key in ("PATH", "SYSTEMROOT") if key in os.environ}
         home = {"HOME": str(folder), "TMPDIR": str(folder)}
         self._popen(command, env=kept | VARIABLES | home, cwd=folder / "lab")
-        self._pid = self._process.pid
+        self._usage = Usage(self._process.pid, None, isolated=False)
 
     def _popen(self, command, **options):
         pipe = subprocess.PIPE
@@ -383,15 +345,17 @@ class Sandbox:
             # Ahead of what it watches, where we may (as root): this thread alone.
             with contextlib.suppress(PermissionError):
                 os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), -20)
-        while not self._stopping.wait(self._pause) and self._end is None:
+        usage, pause = self._usage, PERIOD
+        while not self._stopping.wait(pause) and self._end is None:
             now = time.monotonic()
             if now > self._end_of_life:
                 self._stop(SandboxTimeout(f"used up its {self.limits.total_seconds:g} s in all"))
             elif self._late(now):
                 self._stop(SandboxTimeout(f"took longer than {self._seconds:g} s"))
-            else:
+            elif usage:
                 try:
-                    full, files, _ = self._full(), self._files(), self.processor_seconds
+                    full, files = usage.full(self.limits.memory_bytes), usage.files
+                    _ = usage.processor_seconds  # which has to be asked for
                 except OSError as error:  # what cannot be watched must not run
                     self._stop(SandboxDied(f"its memory cannot be watched: {error}"))
                     return
@@ -399,6 +363,7 @@ class Sandbox:
                     self._stop(SandboxDied(self._too_full()))
                 elif files > self.limits.files:
                     self._stop(SandboxDied(f"made more than {self.limits.files:,} files"))
+                pause = OFTEN if usage.several else PERIOD
 
     def _late(self, now: float) -> bool:
         """Whether the request that is being answered has used up its time."""
@@ -410,42 +375,8 @@ class Sandbox:
             or self.processor_seconds - self._used > self._seconds
         )
 
-    def _full(self) -> bool:
-        if self._group:
-            return self._group.oom_kills > 0  # of one of its processes; now of all
-        return self._memory() > self.limits.memory_bytes
-
     def _too_full(self) -> str:
         return f"filled more than {self.limits.memory_bytes >> 20:,} MB of memory"
-
-    def _memory(self) -> int:
-        """Bytes that its processes fill, as far as it takes to know whether that is too much.
-
-        Two quick bounds come first, since the exact sum takes time, in which they go on. What a
-        process shares with its parent it has from the start; what it grows by is its own.
-        """
-        if self._proc is None:
-            return 0
-        names = [name for name in os.listdir(self._proc) if name.isdigit()]
-        self._pause = OFTEN if len(names) > 2 else PERIOD  # the first, and worker.py
-        sizes = {name: resident(self._proc, name) for name in names}
-        self._sizes = {name: self._sizes.get(name, size[0]) for name, size in sizes.items()}
-        limit = self.limits.memory_bytes
-        if (most := sum(own + shared for own, shared in sizes.values())) <= limit:
-            return most
-        if (least := sum(own - self._sizes[name] for name, (own, _) in sizes.items())) > limit:
-            return least
-        total = 0
-        for name in names:
-            total += filled(self._proc, name)
-            if total > limit:
-                break
-        return total
-
-    def _files(self) -> int:
-        """Files in its folders: each takes the kernel's memory, which no other limit sees."""
-        seen = [os.statvfs(folder) for folder in self._folders]
-        return sum(folder.f_files - folder.f_ffree for folder in seen)
 
     def _stop(self, reason: SandboxError) -> SandboxError:
         """End the sandbox; the first reason is the one that counts."""

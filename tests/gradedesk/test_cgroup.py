@@ -331,7 +331,7 @@ def test_without_a_group_such_memory_is_not_seen(make, any_call, monkeypatch):
 def test_a_sandbox_is_in_its_group_from_its_first_step_and_leaves_none(make):
     with make() as box:
         folder = box._group._folders["memory"]
-        inside = len([name for name in os.listdir(box._proc) if name.isdigit()])
+        inside = len([name for name in os.listdir(box._usage._proc) if name.isdigit()])
         assert len(box._group.processes()) == inside == 2  # the first, and worker.py
         assert box._group.oom_kills == 0
         used = box.processor_seconds
