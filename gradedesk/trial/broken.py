@@ -51,6 +51,10 @@ def cases(maker) -> list[Case]:
         cell["metadata"] = {}
         del cell["id"]
 
+    def crowded(notebook: Notebook) -> None:
+        notebook["cells"] += [code_cell(f"# {n:01000}") for n in range(9_000)]
+        each(barer)(notebook)
+
     def strange(cell: Notebook) -> None:
         cell["metadata"] = ["not", "a", {"dictionary": 1}]
 
@@ -106,6 +110,12 @@ def cases(maker) -> list[Case]:
             "no-ids-either",
             "All metadata and ids are gone.",
             maker.data(right, each(barer)),
+            tampered,
+        ),
+        Case(
+            "many-cells",
+            "9,000 more cells, and all metadata and ids are gone.",
+            maker.data(right, crowded),
             tampered,
         ),
         Case("strange-metadata", "Metadata is a list.", maker.data(right, each(strange)), tampered),

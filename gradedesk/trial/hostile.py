@@ -73,6 +73,39 @@ def cases(maker) -> list[Case]:
         "held = []\n"
         "while True: held.append(bytearray(1 << 24))"
     )
+    unmapped = (
+        "import mmap\n"
+        "held = []\n"
+        "while True:\n"
+        "    held.append(mmap.mmap(-1, 1 << 20))\n"
+        "    held[-1].write(bytes(1 << 20))\n"
+        "    held[-1].madvise(mmap.MADV_DONTNEED)"
+    )
+    pipes = (
+        "import ctypes, mmap, os\n"
+        "libc, held = ctypes.CDLL(None), []\n"
+        "while True:\n"
+        "    held.append(os.pipe())\n"
+        "    page = mmap.mmap(-1, 1 << 21, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)\n"
+        "    page.madvise(mmap.MADV_HUGEPAGE)\n"
+        "    page.write(bytes(1 << 21))\n"
+        "    start = ctypes.addressof(ctypes.c_char.from_buffer(page))\n"
+        "    part = (ctypes.c_size_t * 2)(start, 4096)\n"
+        "    if libc.vmsplice(held[-1][1], part, ctypes.c_size_t(1), 2) < 0: raise OSError"
+    )
+    sockets = (
+        "import os, socket\n"
+        "for _ in range(8):\n"
+        "    if os.fork() == 0: break\n"
+        "held = []\n"
+        "while True:\n"
+        "    held.append(socket.socketpair())\n"
+        "    held[-1][0].setblocking(False)\n"
+        "    try:\n"
+        "        while True: held[-1][0].send(bytes(1 << 16))\n"
+        "    except BlockingIOError: pass"
+    )
+    mounts = "return open('/proc/self/mountinfo').read()"
     modules = (
         "for name in ('math', 'torch', 'numpy', 'json'):\n"
         "    open(name + '.py', 'w').write('1 / 0')\n"
@@ -270,6 +303,22 @@ def cases(maker) -> list[Case]:
             lost,
         ),
         Case("memory-of-many", "Fills it with many processes.", maker.last(many), either, lost),
+        Case(
+            "memory-not-mapped",
+            "Fills memory and lets go of it.",
+            maker.last(unmapped),
+            either,
+            lost,
+        ),
+        Case("memory-in-pipes", "Leaves it in pipes.", maker.last(pipes), either, lost),
+        Case("memory-in-sockets", "Leaves it in sockets.", maker.last(sockets), either, lost),
+        Case(
+            "blank-lines",
+            "60,000 of them, and a magic command.",
+            maker.data(maker.with_target("\n" * 60_000 + "%matplotlib inline\n")),
+            lost=lost,
+        ),
+        Case("mounts", "Reads where folders lie.", maker.last(mounts), lost=lost),
         Case("disk", "Fills the disk.", maker.first(disk)),
         Case("modules", "Writes math.py and torch.py.", maker.first(modules)),
     ]
