@@ -189,3 +189,5 @@ def _end_with_the_desk(folder: str) -> None:
 
 if __name__ == "__main__":
     _main()
+    cgroup.leave()
+    os._exit(0)  # Python's own end would wait a second for the thread that reads standard input

@@ -257,7 +257,7 @@ def find() -> Place:
         if _found is None:
             try:
                 _found = _find()
-                atexit.register(_leave)
+                atexit.register(leave)
             except Unavailable as why:
                 _found = why
     if isinstance(_found, Unavailable):
@@ -274,7 +274,8 @@ def available() -> str | None:
     return None
 
 
-def _leave() -> None:
+def leave() -> None:
+    """Remove this process's place, as its end does; after a fork it stays the parent's."""
     if isinstance(_found, Place) and _found._pid == os.getpid():
         _found.sweep()
         _found.close()
