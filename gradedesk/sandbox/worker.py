@@ -283,17 +283,25 @@ def write(fd, data):
         data = data[os.write(fd, data[: 1 << 20]) :]
 
 
-def guard(control):
-    """Become a sandbox's first process, and go on as its child. Does not return in the first.
+def introduce(control):
+    """Tell the desk which process will be a sandbox's first: this one. Wait for its word to go on.
 
     control: a socket to the desk, which is told who the first process is, says when to go on, and
         is told how the child ended; when it closes its end, the first process ends, and all with it
+
+    Before any limit is set: the descriptors on their way are counted together for all of an
+    ordinary user's processes, against the limit of the one that sends, and a neighbour may have
+    sent some to nobody.
     """
     first = os.pidfd_open(os.getpid())
     socket.send_fds(control, [b"ready"], [first])
     os.close(first)
     if not control.recv(2):  # comes when the desk has put us into a group
         os._exit(1)
+
+
+def guard(control):
+    """Become a sandbox's first process, and go on as its child. Does not return in the first."""
     # It is of the student's own user: its memory must not be theirs to write to.
     if ctypes.CDLL(None).prctl(SET_DUMPABLE, 0, 0, 0, 0):
         raise OSError("prctl: the first process can be looked into")
@@ -368,9 +376,12 @@ def main():
     channel = take_channel()
     settings = json.loads(sys.argv[1])
     del sys.argv[1:]
+    if settings["isolated"]:
+        control = socket.socket(fileno=settings["control"])
+        introduce(control)
     limit(settings)
     if settings["isolated"]:
-        guard(socket.socket(fileno=settings["control"]))
+        guard(control)
     preload(settings)
     serve(settings, *channel)
 
