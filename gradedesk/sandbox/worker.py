@@ -37,6 +37,7 @@ except ImportError:  # Windows, where nothing is isolated
 MESSAGE_CHARS = 2000
 CELL = "<{}>"
 REAP_MS = 500
+RESERVE_BYTES = 4 << 20  # to say so with, when a student's code has filled all memory
 SET_DUMPABLE = 4  # of prctl(2)
 OF_THE_MACHINE = ("cpuinfo", "loadavg", "meminfo", "stat", "sys", "uptime", "version")  # in /proc
 # A request comes from the desk: bounded by what the desk holds, not by what we fear.
@@ -213,6 +214,7 @@ class Worker:
 
     def answer(self, request):
         """The packed reply to one request. Whatever the student's code raises is part of it."""
+        reserve = bytearray(RESERVE_BYTES)
         sink = Bounded(self.limits["output_bytes"])
         kept = sys.stdout, sys.stderr
         stream = io.TextIOWrapper(io.BufferedWriter(sink), "utf-8", "replace")
@@ -233,6 +235,7 @@ class Worker:
             reply = {"error": self.describe(error)}
         finally:
             sys.stdout, sys.stderr = kept
+            del reserve
         with contextlib.suppress(ValueError):  # they may have closed it
             stream.flush()
         return wire.pack({"id": request["id"], "output": sink.text(), **reply})
