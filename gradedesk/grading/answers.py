@@ -89,7 +89,10 @@ def read_submission(data: bytes, lab: Lab) -> Submission:
         _refuse_another_lab(cells, lab)
         return _match(notebook, cells, lab)
     except _Unreadable as error:
-        return Submission(problems=[str(error)], status="unreadable")
+        problem = str(error)
+    except MemoryError:  # of this process's limit: mostly by millions of empty parts
+        problem = "Reading the file takes more memory than there is: it has too many parts."
+    return Submission(problems=[problem], status="unreadable")
 
 
 def _parse(data: bytes) -> dict[str, Any]:

@@ -126,7 +126,8 @@ def _bound(memory: int) -> None:
     """A test that fills more than `memory` bytes, on top of what is there now, gets a MemoryError.
 
     What a student's code returns is bounded, and what a test makes of it is not: two vectors,
-    compared each with each, are a matrix.
+    compared each with each, are a matrix. A notebook's bytes are bounded, too, and what JSON makes
+    of them is fifty times as large.
     """
     with contextlib.suppress(OSError):  # no Linux, no such sum
         with open("/proc/self/status", encoding="ascii", errors="replace") as file:
@@ -138,6 +139,8 @@ def _bound(memory: int) -> None:
 
 def _grade(job: Event, sandbox: Event) -> Iterator[Event]:
     lab = Lab.from_dict(job["lab"])
+    limits = Limits(**job["limits"])
+    _bound(limits.memory_bytes + OWN_BYTES)
     found = read_submission(base64.b64decode(job["data"]), lab)
     if not sandbox["isolated"]:
         found.problems += absent(found.answers, sandbox["packages"])
@@ -148,8 +151,6 @@ def _grade(job: Event, sandbox: Event) -> Iterator[Event]:
     for name, data in lab.files.items():
         Path(name).parent.mkdir(parents=True, exist_ok=True)
         Path(name).write_bytes(data)
-    limits = Limits(**job["limits"])
-    _bound(limits.memory_bytes + OWN_BYTES)
     runner = Runner(lab, found.answers, limits, sandbox)
     try:
         yield from runner.events(job["hidden"])

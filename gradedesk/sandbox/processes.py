@@ -56,14 +56,19 @@ def plain_seconds(pid: int) -> float:
 
 
 def resident(proc: int, name: str) -> tuple[int, int]:
-    """Bytes of one process that are not from files: its own or its parent's too, and shared."""
-    sizes = _sizes(proc, f"{name}/status", ("RssAnon", "VmSwap", "RssShmem"))
-    return sizes[0] + sizes[1], sizes[2]
+    """Bytes of one process that are not from files: its own or its parent's too, and shared.
+
+    The tables of its pages are its own. They can be more than the pages: each that it looks at in
+    empty memory, far enough from the last, takes a table of the same size.
+    """
+    *own, shared = _sizes(proc, f"{name}/status", ("RssAnon", "VmSwap", "VmPTE", "RssShmem"))
+    return sum(own), shared
 
 
 def filled(proc: int, name: str) -> int:
     """The same together, where what n processes share counts an nth each."""
-    return sum(_sizes(proc, f"{name}/smaps_rollup", ("Pss_Anon", "SwapPss", "Pss_Shmem")))
+    pages = _sizes(proc, f"{name}/smaps_rollup", ("Pss_Anon", "SwapPss", "Pss_Shmem"))
+    return sum(pages + _sizes(proc, f"{name}/status", ("VmPTE",)))
 
 
 def _sizes(proc: int, name: str, keys: tuple[str, ...]) -> list[int]:

@@ -37,6 +37,7 @@ except ImportError:  # Windows, where nothing is isolated
 MESSAGE_CHARS = 2000
 CELL = "<{}>"
 REAP_MS = 500
+RESERVE_BYTES = 4 << 20  # to say so with, when a student's code has filled all memory
 SET_DUMPABLE = 4  # of prctl(2)
 OF_THE_MACHINE = ("cpuinfo", "loadavg", "meminfo", "stat", "sys", "uptime", "version")  # in /proc
 # A request comes from the desk: bounded by what the desk holds, not by what we fear.
@@ -213,6 +214,7 @@ class Worker:
 
     def answer(self, request):
         """The packed reply to one request. Whatever the student's code raises is part of it."""
+        reserve = bytearray(RESERVE_BYTES)
         sink = Bounded(self.limits["output_bytes"])
         kept = sys.stdout, sys.stderr
         stream = io.TextIOWrapper(io.BufferedWriter(sink), "utf-8", "replace")
@@ -233,6 +235,7 @@ class Worker:
             reply = {"error": self.describe(error)}
         finally:
             sys.stdout, sys.stderr = kept
+            del reserve
         with contextlib.suppress(ValueError):  # they may have closed it
             stream.flush()
         return wire.pack({"id": request["id"], "output": sink.text(), **reply})
@@ -283,17 +286,25 @@ def write(fd, data):
         data = data[os.write(fd, data[: 1 << 20]) :]
 
 
-def guard(control):
-    """Become a sandbox's first process, and go on as its child. Does not return in the first.
+def introduce(control):
+    """Tell the desk which process will be a sandbox's first: this one. Wait for its word to go on.
 
     control: a socket to the desk, which is told who the first process is, says when to go on, and
         is told how the child ended; when it closes its end, the first process ends, and all with it
+
+    Before any limit is set: the descriptors on their way are counted together for all of an
+    ordinary user's processes, against the limit of the one that sends, and a neighbour may have
+    sent some to nobody.
     """
     first = os.pidfd_open(os.getpid())
     socket.send_fds(control, [b"ready"], [first])
     os.close(first)
     if not control.recv(2):  # comes when the desk has put us into a group
         os._exit(1)
+
+
+def guard(control):
+    """Become a sandbox's first process, and go on as its child. Does not return in the first."""
     # It is of the student's own user: its memory must not be theirs to write to.
     if ctypes.CDLL(None).prctl(SET_DUMPABLE, 0, 0, 0, 0):
         raise OSError("prctl: the first process can be looked into")
@@ -368,9 +379,12 @@ def main():
     channel = take_channel()
     settings = json.loads(sys.argv[1])
     del sys.argv[1:]
+    if settings["isolated"]:
+        control = socket.socket(fileno=settings["control"])
+        introduce(control)
     limit(settings)
     if settings["isolated"]:
-        guard(socket.socket(fileno=settings["control"]))
+        guard(control)
     preload(settings)
     serve(settings, *channel)
 

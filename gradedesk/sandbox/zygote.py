@@ -87,6 +87,7 @@ def start(settings, fds):
         if os.fork():
             os._exit(0)
         furnish(settings["folders"], settings["file_bytes"])
+        worker.introduce(control)
         bind()
         worker.limit(settings)
         give_up(bytes.fromhex(settings["rules"]))

@@ -21,9 +21,9 @@ def pytest_collection_modifyitems(config, items):
 
 @pytest.fixture
 def small(tmp_path):
-    """small(cells, answers) grades the answers (by grade_id) to a lab of these cells."""
+    """small(cells, answers) grades the answers (by grade_id) to a lab of these cells; or `data`."""
 
-    def grade(cells, answers=None, limits=None, **options):
+    def grade(cells, answers=None, limits=None, data=None, **options):
         notebook = {"nbformat": 4, "metadata": {}, "cells": cells}
         path = tmp_path / "small.ipynb"
         path.write_text(json.dumps(notebook), encoding="utf-8")
@@ -34,7 +34,7 @@ def small(tmp_path):
         ]
         given = {"cell_seconds": busy(), "total_seconds": 300.0} | (limits or {})
         notebook["cells"] = mine
-        data = json.dumps(notebook).encode()
+        data = data or json.dumps(notebook).encode()
         return run.grade_one(lab, data, "ada", sandbox.Limits(**given), **options)
 
     yield grade

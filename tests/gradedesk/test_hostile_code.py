@@ -437,6 +437,31 @@ time.sleep(600)
     assert "filled more than 400 MB" in str(outcome)
 
 
+# Looks into empty memory, a place of each two MB: each takes a table of 4 KB, and no page.
+TABLES = """
+import ctypes, os, time
+mmap = ctypes.CDLL(None, use_errno=True).mmap
+mmap.restype = ctypes.c_void_p
+mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long]
+PROT_READ, MAP_PRIVATE, MAP_ANONYMOUS, MAP_NORESERVE, NO_HUGE = 1, 2, 0x20, 0x4000, 15
+size = 7 << 30
+for _ in range(10):
+    if os.fork() == 0:
+        break
+start = mmap(None, size, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
+ctypes.CDLL(None).madvise(ctypes.c_void_p(start), ctypes.c_size_t(size), NO_HUGE)
+for place in range(start, start + size, 2 << 20):
+    ctypes.c_char.from_address(place).value
+time.sleep(600)
+"""
+
+
+def test_many_processes_fill_tables_of_pages(run):
+    """Of 14 MB each."""
+    outcome = run(TABLES, 300, memory_bytes=100 * MB)
+    assert isinstance(outcome, SandboxDied) and "filled more than 100 MB" in str(outcome)
+
+
 def test_full_disk(value):
     got = value("""
 import os

@@ -299,6 +299,16 @@ def test_an_answer_too_large_to_compare_costs_its_own_test_only(small, module, w
     assert result.status == "graded" and result.points == 1
 
 
+def test_a_notebook_too_large_to_be_read_is_unreadable(small, warm):
+    """24 MB of brackets make more than a GB of lists."""
+    cells = [cell(F, "q1", "answer"), cell("assert f(1) == 2, 'x'", "q1-a", "test", 1)]
+    lists = ("[" * 400 + "]" * 400 + ",") * (30_000) + "[]"
+    data = f'{{"nbformat": 4, "metadata": {{}}, "cells": [{lists}]}}'.encode()
+    result = small(cells, {"q1": F}, ROOMY, data=data, warm=warm)
+    assert result.status == "unreadable" and "takes more memory than there is" in result.note
+    assert small(cells, {"q1": F}, warm=warm).points == 1
+
+
 @pytest.mark.parametrize("warm", [False, True], ids=["cold", "warm"])
 def test_tests_that_the_system_ends_keep_what_they_told(small, warm):
     cells = [

@@ -405,6 +405,28 @@ def test_a_neighbour_s_locks_are_not_seen(kind):
         assert alone[-1] == -1  # no notice of what is opened and read
 
 
+ON_THEIR_WAY = """
+import array, errno, socket
+held, got = [], ""
+while not got:
+    held.append(socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM))
+    files = array.array("i", [held[-1][0].fileno()] * 253)
+    try:
+        held[-1][0].sendmsg([b"x"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, files)])
+    except OSError as error:
+        got = errno.errorcode[error.errno]
+"""
+
+
+@isolated
+def test_descriptors_that_one_sends_to_nobody_keep_no_other_from_starting(kind):
+    """The kernel counts them for all processes of one user, and an ordinary user's are all one."""
+    with Sandbox(LIMITS, **kind) as one:
+        assert answer(one, ON_THEIR_WAY) == "ETOOMANYREFS"
+        with Sandbox(LIMITS, **kind) as other:
+            assert answer(other, "got = 1") == 1
+
+
 # --- What it can know of the outside -------------------------------------------------------------
 
 
