@@ -17,6 +17,7 @@ from sphinx.transforms import SphinxTransform
 ROOT = Path(__file__).resolve().parent.parent
 TERMS = ROOT / "_glossary.yml"
 PAGE = "chapters/glossary"
+ELSEWHERE = "chapters/for-instructors/"  # where a patch or a control is another thing
 RUNNING = (nodes.paragraph, nodes.list_item, nodes.emphasis, nodes.strong, nodes.block_quote)
 BOXES = (nodes.section, nodes.document, nodes.bullet_list, nodes.enumerated_list, nodes.Admonition)
 
@@ -76,7 +77,7 @@ class FirstUses(SphinxTransform):
 
     def apply(self):
         self.env.note_dependency(str(TERMS))
-        if self.env.docname == PAGE:
+        if self.env.docname == PAGE or self.env.docname.startswith(ELSEWHERE):
             return
         address, seen = self.app.builder.get_relative_uri(self.env.docname, PAGE), set()
         for text in list(self.document.findall(nodes.Text)):
