@@ -68,6 +68,7 @@ class WireLimits:
 
         Python hashes them to themselves, so that whoever chooses them can have each new one tried
         against all before it: n of them can take n * n / 2 steps. Texts are hashed by a secret.
+        Beyond 64 bits there would be no end to numbers of the same hash, so they are no keys.
         """
         return max(1000, self.max_items // 16)
 
@@ -299,6 +300,9 @@ class _Reader:
         kinds = [type(key) for key, _ in pairs]
         if kinds.count(str) + kinds.count(int) < len(kinds):
             raise WireError("a message with a key that is neither text nor a whole number")
+        for key, _ in pairs:
+            if type(key) is int and not INTS[0] <= key <= INTS[1]:
+                raise WireError("a message with a key beyond 64 bits")
         self.int_keys += kinds.count(int)
         if self.int_keys > self.limits.max_int_keys:
             most = self.limits.max_int_keys

@@ -405,6 +405,22 @@ def test_a_neighbour_s_locks_are_not_seen(kind):
         assert alone[-1] == -1  # no notice of what is opened and read
 
 
+SESSIONS = """
+import os
+read, write = os.pipe()
+if os.fork() == 0:
+    os.setsid()
+    os.write(write, str(os.getsid(0)).encode())
+    os._exit(0)
+got = int(os.read(read, 100)) == os.getsid(0) != os.getpid()
+"""
+
+
+@isolated
+def test_it_stays_one_session_which_the_kernel_gives_one_share_of_the_processors(box):
+    assert answer(box, SESSIONS) is True
+
+
 ON_THEIR_WAY = """
 import array, errno, socket
 held, got = [], ""

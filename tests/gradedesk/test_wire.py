@@ -268,6 +268,7 @@ def ext(code, obj):
         msgpack.packb({True: 1}),
         msgpack.packb({1.5: 1}),
         msgpack.packb({b"x": 1}),
+        b"\x81" + msgpack.packb(msgpack.ExtType(4, (1 << 64).to_bytes(9, "big"))) + b"\x01",
         msgpack.packb([0] * 1001),
         msgpack.packb(msgpack.Timestamp(1)),
         msgpack.packb([{"a": msgpack.Timestamp(1)}]),
