@@ -15,6 +15,7 @@ import gc
 import importlib
 import json
 import os
+import select
 import shutil
 import signal
 import sys
@@ -41,9 +42,10 @@ except ImportError:  # Windows, which has no such limits
 
 OWN_BYTES = 512 << 20  # that this process may fill besides what a test may: replies, threads
 PR_SET_PDEATHSIG = 1  # of prctl(2)
+LAST_SECONDS = 10.0  # for a fork to end by itself when the desk has gone
 
 
-def _main() -> None:
+def _main() -> int:
     told = os.fdopen(os.dup(1), "wb")
     with open(os.devnull, "wb") as nowhere:  # what a test prints is nobody's protocol
         os.dup2(nowhere.fileno(), 1)
@@ -51,27 +53,35 @@ def _main() -> None:
     os.mkdir(folder, 0o700)  # fails where there is one, so that only our own is ever removed
     try:
         os.chdir(folder)
-        _serve(told, folder)
+        return _serve(told, folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)  # the desk may be gone
 
 
-def _serve(told: BinaryIO, folder: str) -> None:
-    """Do the jobs that come by standard input, until it ends."""
+def _serve(told: BinaryIO, folder: str) -> int:
+    """Do the jobs that come by standard input, until it ends; the exit status."""
     sandbox: Event = {}
     while line := sys.stdin.buffer.readline():
         job = json.loads(line)
+        if job["isolated"] and not job["warm"]:
+            return _forked(job, {}, told, folder)
         if not sandbox or "zygote" in sandbox and not sandbox["zygote"].alive:
             sandbox, cold = _prepare(job)
-            most = job["limits"]["memory_bytes"] + OWN_BYTES
-            _tell(told, {"most": most} | ({"cold": cold} if cold else {}))
+            _tell(told, {"most": _most(job)} | ({"cold": cold} if cold else {}))
         if "zygote" not in sandbox:
-            return _work(job, sandbox, told, folder)
+            _work(job, sandbox, told, folder)
+            return 0
         ended = _forked(job, sandbox, told, folder)
         with contextlib.suppress(cgroup.Unavailable):
             cgroup.find().clear()  # what a fork that was killed could not remove
         told.write(b"\n")  # it may have been killed within a line
         _tell(told, {"ended": ended})
+    return 0
+
+
+def _most(job: Event) -> int:
+    """Bytes that this process may fill for a job."""
+    return job["limits"]["memory_bytes"] + OWN_BYTES
 
 
 def _prepare(job: Event) -> tuple[Event, str]:
@@ -105,19 +115,40 @@ def _forked(job: Event, sandbox: Event, told: BinaryIO, parent: str) -> int:
                 ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
                 os.chdir(folder)
                 _work(job, sandbox, told, folder)
+                cgroup.leave()
                 os._exit(0)
             except BaseException:
                 traceback.print_exc()
             os._exit(1)
-        _, status = os.waitpid(pid, 0)
+        _wait(pid)
         with contextlib.suppress(ProcessLookupError):
             os.killpg(pid, signal.SIGKILL)  # what a test may have left running
+        _, status = os.waitpid(pid, 0)
     return os.waitstatus_to_exitcode(status)
+
+
+def _wait(pid: int) -> None:
+    """Until a fork has ended, or has not, a while after the desk has gone.
+
+    It ends then by itself, unless a test is within one long call of C code, such as a set of what
+    a student's code gave.
+    """
+    process = os.pidfd_open(pid)
+    poll = select.poll()
+    poll.register(process, select.POLLIN)
+    poll.register(sys.stdin.fileno(), 0)  # which tells of its other end's end
+    if process not in dict(poll.poll()):
+        poll.unregister(sys.stdin.fileno())
+        poll.poll(1000 * LAST_SECONDS)
+    os.close(process)
 
 
 def _work(job: Event, sandbox: Event, told: BinaryIO, folder: str) -> None:
     """Do a job in `folder`, the working folder, which goes with the desk."""
     threading.Thread(target=_end_with_the_desk, args=(folder,), daemon=True).start()
+    if not sandbox:
+        sandbox, _ = _prepare(job)
+        _tell(told, {"most": _most(job)})
     for event in _grade(job, sandbox):
         _tell(told, event)
 
@@ -140,7 +171,7 @@ def _bound(memory: int) -> None:
 def _grade(job: Event, sandbox: Event) -> Iterator[Event]:
     lab = Lab.from_dict(job["lab"])
     limits = Limits(**job["limits"])
-    _bound(limits.memory_bytes + OWN_BYTES)
+    _bound(_most(job))
     found = read_submission(base64.b64decode(job["data"]), lab)
     if not sandbox["isolated"]:
         found.problems += absent(found.answers, sandbox["packages"])
@@ -189,6 +220,9 @@ def _end_with_the_desk(folder: str) -> None:
 
 
 if __name__ == "__main__":
-    _main()
+    status = _main()
     cgroup.leave()
-    os._exit(0)  # Python's own end would wait a second for the thread that reads standard input
+    if status < 0:
+        os.kill(os.getpid(), -status)  # as its fork has ended
+    # Python's own end would wait a second for the thread that reads standard input.
+    os._exit(status)

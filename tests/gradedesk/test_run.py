@@ -434,7 +434,7 @@ def test_stop_all_ends_what_is_at_work(small, warm):
     assert small(cells, {"q1": F}, warm=warm).points == 1
 
 
-@pytest.mark.parametrize(("warm", "most"), [(False, 3), (True, 7)], ids=["cold", "warm"])
+@pytest.mark.parametrize(("warm", "most"), [(False, 5), (True, 7)], ids=["cold", "warm"])
 def test_a_killed_desk_takes_its_submissions_with_it(tmp_path, warm, most):
     """SIGKILL of the process that called grade_one: its children notice and end."""
     maker = Maker(LABS[0])
@@ -456,8 +456,8 @@ def test_a_killed_desk_takes_its_submissions_with_it(tmp_path, warm, most):
     desk = subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT)
     try:
         assert desk.stdout.readline() == b"ready\n"
-        # The trusted side, bubblewrap, the student's code; warm, each of them twice, and the first
-        # process of the student's own.
+        # The trusted side and its fork, bubblewrap, the first process and the student's code; warm,
+        # a second first process and the one that forks.
         family = psutil.Process(desk.pid)
         assert wait_until(lambda: len(family.children(recursive=True)) >= most)
         children = family.children(recursive=True)
@@ -467,3 +467,30 @@ def test_a_killed_desk_takes_its_submissions_with_it(tmp_path, warm, most):
         desk.stdout.close()
     gone, alive = psutil.wait_procs(children, timeout=300)
     assert alive == []
+
+
+def test_a_killed_desk_takes_a_test_with_it_that_nothing_can_interrupt(tmp_path, warm):
+    """One call of C code holds the whole process, so that it cannot notice the end of the desk."""
+    begun = tmp_path / "begun"
+    test = f"open({str(begun)!r}, 'w').close()\nassert f(sum(range(10 ** 11))), 'x'"
+    cells = [cell(F, "q1", "answer"), cell(test, "q1-a", "test", 1)]
+    notebook = {"nbformat": 4, "metadata": {}, "cells": cells}
+    (tmp_path / "long.ipynb").write_text(json.dumps(notebook), encoding="utf-8")
+    code = f"""if True:
+        import sys
+        from pathlib import Path
+        from gradedesk.grading import run
+        from gradedesk.lab import Lab
+        from gradedesk.sandbox import Limits
+        path, limits = Path(sys.argv[1]), Limits(cell_seconds=900, total_seconds=900)
+        run.grade_one(Lab.load(path), path.read_bytes(), "ada", limits, warm={warm})
+    """
+    desk = subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "long.ipynb")], cwd=ROOT)
+    try:
+        assert wait_until(begun.exists)
+        children = psutil.Process(desk.pid).children(recursive=True)
+    finally:
+        os.kill(desk.pid, signal.SIGKILL)
+        desk.wait()
+    gone, alive = psutil.wait_procs(children, timeout=300)
+    assert len(gone) >= 4 and alive == []
