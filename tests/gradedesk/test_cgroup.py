@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from gradedesk import sandbox
-from gradedesk.sandbox import Limits, Sandbox, SandboxDied, cgroup, doctor, seccomp
+from gradedesk.sandbox import Limits, Sandbox, SandboxDied, attempts, cgroup, seccomp
 from gradedesk.sandbox.warm import Zygote
 
 NO_SANDBOX = sandbox.available()
@@ -282,13 +282,13 @@ def make(request):
 def any_call(monkeypatch):
     """No filter of system calls: what then holds is the group alone."""
     monkeypatch.setattr(seccomp, "rules", lambda: bytes.fromhex("0600 0000 0000 ff7f"))
-    monkeypatch.setattr(doctor, "SMALL", dataclasses.replace(LIMITS, processes=16))
-    monkeypatch.setattr(doctor, "HELD", 2 * LIMITS.memory_bytes)
+    monkeypatch.setattr(attempts, "SMALL", dataclasses.replace(LIMITS, processes=16))
+    monkeypatch.setattr(attempts, "HELD", 2 * LIMITS.memory_bytes)
 
 
 @isolated
 @groups
-@pytest.mark.parametrize("attempt", doctor.COUNTED, ids=lambda attempt: attempt.__name__)
+@pytest.mark.parametrize("attempt", attempts.COUNTED, ids=lambda attempt: attempt.__name__)
 def test_memory_that_no_process_shows_is_bounded(make, any_call, attempt):
     assert attempt(make, None) is None
 
@@ -323,7 +323,7 @@ def test_without_a_group_such_memory_is_not_seen(make, any_call, monkeypatch):
         raise cgroup.Unavailable("not today")
 
     monkeypatch.setattr(cgroup, "find", find)
-    assert doctor._hold_memory_that_is_not_mapped(make, None) == "held 256 MB"
+    assert attempts.hold_memory_that_is_not_mapped(make, None) == "held 256 MB"
 
 
 @isolated

@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from gradedesk import sandbox
-from gradedesk.sandbox import Sandbox, cgroup, doctor
+from gradedesk.sandbox import Sandbox, attempts, cgroup, doctor
 from gradedesk.sandbox.bwrap import INSTALL
 
 WHY_NOT = sandbox.available()
@@ -16,28 +16,28 @@ isolated = pytest.mark.skipif(WHY_NOT is not None, reason=str(WHY_NOT))
 def test_this_machine_can_grade(tmp_path):
     found = doctor.checks(tmp_path / "grading")
     assert not [check for check in found if not check.ok and check.name not in ("disk", "memory")]
-    counted = () if cgroup.available() else doctor.COUNTED
-    assert len(found) == 10 + 2 * len(doctor.ATTEMPTS + counted)
+    counted = () if cgroup.available() else attempts.COUNTED
+    assert len(found) == 10 + 2 * len(attempts.ATTEMPTS + counted)
     assert {check.name: check.detail for check in found}["warm workers"] == "fork"
     assert all(check.detail and not check.mend for check in found if check.ok)
 
 
 # Those that do no harm where nothing holds them back.
 HARMLESS = (
-    doctor._read_a_file,
-    doctor._read_the_course,
-    doctor._read_the_environment,
-    doctor._end_another_process,
-    doctor._use_the_network,
-    doctor._become_root,
-    doctor._outlive_the_desk,
+    attempts.read_a_file,
+    attempts.read_the_course,
+    attempts.read_the_environment,
+    attempts.end_another_process,
+    attempts.use_the_network,
+    attempts.become_root,
+    attempts.outlive_the_desk,
 )
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the attempts are on Linux's system calls")
 @pytest.mark.parametrize("attempt", HARMLESS, ids=lambda attempt: attempt.__name__)
 def test_each_attempt_comes_through_without_a_sandbox(attempt):
-    with doctor._outside() as outside:
+    with attempts.outside() as outside:
         check = doctor._try(attempt, lambda limits: Sandbox(limits, isolated=False), outside)
     assert not check.ok and "not known" not in check.detail
     assert check.mend
@@ -46,7 +46,7 @@ def test_each_attempt_comes_through_without_a_sandbox(attempt):
 @isolated
 def test_an_attempt_that_fails_is_not_contained(monkeypatch):
     def broken(make, outside):
-        return doctor._answer(make, "got = undefined")
+        return attempts.answer(make, "got = undefined")
 
     check = doctor._try(broken, Sandbox, None)
     assert not check.ok and "NameError" in check.detail
