@@ -125,7 +125,7 @@ class Sandbox:
         self._group: cgroup.Group | None = None
         self._first = None  # a file descriptor of the first process inside
         self._usage: Usage | None = None
-        self._folder = self._control = None
+        self._folder = self._control = self._claim = None
         self._watchman = self._drain = None
         self._stopping = threading.Event()
         settings = asdict(self.limits) | {"seed": seed, "isolated": isolated, "uid": 0}
@@ -198,8 +198,8 @@ class Sandbox:
     def close(self) -> None:
         """End it. When this returns, none of its processes is left (isolated ones)."""
         if self._process is None:
-            if self._control is not None:
-                self._control.close()
+            for end in filter(None, (self._control, self._claim)):
+                end.close()
             return
         self._kill()
         self._stopping.set()
@@ -211,7 +211,7 @@ class Sandbox:
             for thread in (self._watchman, self._drain):
                 if thread is not None and thread is not threading.current_thread():
                     thread.join(1)
-            streams = [self._process.stdin, self._process.stdout, self._control]
+            streams = [self._process.stdin, self._process.stdout, self._control, self._claim]
             if self._drain is None:
                 streams.append(self._process.stderr)
             for file in filter(None, streams):
@@ -246,7 +246,7 @@ class Sandbox:
 
     def _start_isolated(self, settings, packages):
         if os.getuid() == 0:
-            settings["uid"] = free_user()
+            settings["uid"], self._claim = free_user()
         self._make_group()
         self._control, control = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with control, open(os.memfd_create("rules"), "w+b", buffering=0) as rules:
@@ -265,7 +265,7 @@ class Sandbox:
 
     def _start_warm(self, settings, zygote):
         if os.getuid() == 0:
-            settings["uid"] = free_user()
+            settings["uid"], self._claim = free_user()
         settings |= {"folders": FOLDERS, "rules": seccomp.rules().hex()}
         self._make_group()
         self._process = zygote.fork(settings)

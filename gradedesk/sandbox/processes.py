@@ -4,6 +4,7 @@ import contextlib
 import os
 import secrets
 import select
+import socket
 
 import psutil
 
@@ -12,16 +13,21 @@ import psutil
 USERS = range(61184, 65520)
 
 
-def free_user() -> int:
-    """A user of USERS that runs nothing now."""
+def free_user() -> tuple[int, socket.socket]:
+    """A user of USERS that runs nothing now, and what, until it is closed, keeps it from others."""
     taken = set()
     for name in os.listdir("/proc"):
         if name.isdigit():
             with contextlib.suppress(FileNotFoundError, ProcessLookupError):
                 taken.add(os.stat(f"/proc/{name}").st_uid)
-    while (user := secrets.choice(USERS)) in taken:
-        pass
-    return user
+    while True:
+        if (user := secrets.choice(USERS)) not in taken:
+            claim = socket.socket(socket.AF_UNIX)
+            try:
+                claim.bind(f"\0gradedesk-user-{user}")  # a name without a file, gone with us
+                return user, claim
+            except OSError:  # another desk's, which is about to run something
+                claim.close()
 
 
 def ended(process: int, seconds: float) -> bool:

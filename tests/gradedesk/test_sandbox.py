@@ -21,6 +21,7 @@ from gradedesk.sandbox import (
     SandboxTimeout,
     SandboxUnavailable,
     StudentException,
+    processes,
     wire,
 )
 from gradedesk.sandbox import box as box_module
@@ -283,3 +284,16 @@ def running(mark):
             if mark.encode() in path.read_bytes():
                 found.append(path.parent.name)
     return found
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names without a file are Linux's")
+def test_no_two_sandboxes_choose_one_user_in_the_same_instant(monkeypatch):
+    """Neither runs anything yet, so that no list of processes tells them apart."""
+    monkeypatch.setattr(processes, "USERS", [61184, 61185, 61186])
+    chosen = [processes.free_user() for _ in range(3)]
+    assert sorted(user for user, _ in chosen) == processes.USERS
+    chosen[1][1].close()
+    user, claim = processes.free_user()
+    assert user == chosen[1][0]
+    for _, each in (*chosen, (user, claim)):
+        each.close()
